@@ -1,0 +1,108 @@
+/*
+ * A study file, read and checked. YAML through libyaml's document tree; each error names file, line,
+ * field, the offending text and what to do (unknown keys: the nearest known one).
+ */
+#ifndef JOBS_SPEC_H
+#define JOBS_SPEC_H
+
+#include <stddef.h>
+
+#include "jobs/cell.h"
+
+enum design { DESIGN_ONE_AT_A_TIME, DESIGN_FACTORIAL, DESIGN_FRACTIONAL, DESIGN_LIST };
+
+enum {
+    SPEC_SIZES = 32,
+    SPEC_SEEDS = 256,
+    SPEC_FACTORS = 16,
+    SPEC_LEVELS = 16,
+    SPEC_FILES = 64,
+    SPEC_LIST = 1024,
+    SPEC_PATH = 1024,
+};
+
+/* What a factor or the base recipe may set. */
+enum factor {
+    FACTOR_TOTAL_DECAY,
+    FACTOR_WEIGHT_DECAY,
+    FACTOR_DROPOUT,
+    FACTOR_GRAD_CLIP,
+    FACTOR_PRECISION,
+    FACTOR_LEARNING_RATE,        /* absolute */
+    FACTOR_LEARNING_RATE_FACTOR, /* times the size's own learning rate */
+    FACTOR_SCHEDULE,
+    FACTOR_TOKENS,               /* absolute */
+    FACTOR_TOKENS_PER_PARAMETER, /* times non-embedding parameters */
+    FACTOR_COUNT,
+};
+
+/* One value of a factor. precision and schedule: the enum's value; grad_clip none: 0. */
+struct level {
+    enum factor factor;
+    double value;
+    char text[32]; /* as the user wrote it */
+};
+
+/* The text files a study reads. Plain bytes: it is broadcast to all ranks. */
+struct data_source {
+    int files;
+    char file[SPEC_FILES][SPEC_PATH]; /* absolute, or relative to the current folder */
+};
+
+struct spec_setting { /* design: list — levels that differ from the base; size -1 = all sizes */
+    int size;
+    int levels;
+    struct level level[SPEC_FACTORS];
+};
+
+struct spec {
+    char path[SPEC_PATH]; /* as given */
+    char name[CELL_NAME];
+    char title[256];
+    char note[1024]; /* printed above the report, e.g. why a study is provisional */
+    enum design design;
+    int sizes;
+    struct cell_size size[SPEC_SIZES];
+    double size_learning_rate[SPEC_SIZES];
+    struct level base[FACTOR_COUNT]; /* base[f].text is "" where the base does not set f */
+    int factors;
+    enum factor factor[SPEC_FACTORS];
+    int levels[SPEC_FACTORS];
+    struct level level[SPEC_FACTORS][SPEC_LEVELS];
+    int settings;
+    struct spec_setting *setting; /* owned; design list */
+    int seeds;
+    uint64_t seed[SPEC_SEEDS];
+    struct cell_model model;
+    int64_t batch_tokens, micro_batch_tokens;
+    struct cell_train train; /* warmup, cooldown, final_rate, betas, epsilon */
+    struct cell_evaluate evaluate;
+    struct cell_data data;
+    struct data_source source;
+    char *text; /* owned: the file as given */
+    size_t text_length;
+};
+
+/* Read and check `path`. STATUS_FAILED when it cannot be read, STATUS_USAGE when it is wrong. The
+ * corpus is not touched (spec_fingerprint). Free with spec_free. */
+int spec_read(struct error *err, const char *path, struct spec **spec);
+void spec_free(struct spec *spec); /* NULL is fine */
+
+/* Hash the bytes of the study's text files into spec->data.fingerprint, or compare with what the study file
+ * pins there (data.fingerprint). STATUS_FAILED when they differ, or with the path
+ * and how to get the text when a file is missing or unreadable. */
+int spec_fingerprint(struct error *err, struct spec *spec);
+
+/* All cells of the study, identified, without duplicates: sizes outermost, then settings (base first),
+ * then seeds. Cells are in one malloc'ed array; the caller frees it. Checks what needs whole cells:
+ * batch divisible by context, power-of-two micro-batches, at least one step. */
+int spec_cells(struct error *err, const struct spec *spec, struct cell **cells, int *count);
+
+/* The study as understood, every default written out, as YAML that spec_read accepts and that gives the
+ * same cells. malloc'ed text; the caller frees it. */
+int spec_expanded(struct error *err, const struct spec *spec, char **text);
+
+const char *design_name(enum design design);
+const char *factor_name(enum factor factor);
+
+#endif

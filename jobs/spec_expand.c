@@ -1,0 +1,206 @@
+/* The study as understood, as YAML. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "jobs/spec_read.h"
+
+/* A double-quoted YAML scalar. */
+static void put_string(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (const char *c = text; *c; c++) {
+        unsigned char byte = (unsigned char)*c;
+        if (byte == '"' || byte == '\\') {
+            fprintf(out, "\\%c", byte);
+        } else if (byte < 0x20 || byte == 0x7f) {
+            fprintf(out, "\\x%02x", byte);
+        } else {
+            fputc(byte, out);
+        }
+    }
+    fputc('"', out);
+}
+
+/* The shortest decimal that reads back as the same double. */
+static void put_number(FILE *out, double value)
+{
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) {
+            break;
+        }
+    }
+    fputs(text, out);
+}
+
+static void put_pair(FILE *out, const char *key, double value)
+{
+    fprintf(out, "  %s: ", key);
+    put_number(out, value);
+    fputc('\n', out);
+}
+
+static void put_sizes(FILE *out, const struct spec *spec)
+{
+    fputs("sizes:\n", out);
+    for (int i = 0; i < spec->sizes; i++) {
+        const struct cell_size *size = &spec->size[i];
+        fputs("  - {name: ", out);
+        put_string(out, size->name);
+        fprintf(out, ", layers: %d, d_model: %d, heads: %d, d_ff: %d, context: %d", size->layers,
+                size->d_model, size->heads, size->d_ff, size->context);
+        if (spec->size_learning_rate[i] > 0) {
+            fputs(", learning_rate: ", out);
+            put_number(out, spec->size_learning_rate[i]);
+        }
+        fputs("}\n", out);
+    }
+}
+
+/* Level texts are words and numbers that the reader has checked: they need no quotes. */
+static void put_recipes(FILE *out, const struct spec *spec)
+{
+    fputs("base:\n", out);
+    for (int f = 0; f < FACTOR_COUNT; f++) {
+        if (spec->base[f].text[0]) {
+            fprintf(out, "  %s: %s\n", factor_name((enum factor)f), spec->base[f].text);
+        }
+    }
+    fputs(spec->factors ? "factors:\n" : "", out);
+    for (int f = 0; f < spec->factors; f++) {
+        fprintf(out, "  %s: [", factor_name(spec->factor[f]));
+        for (int i = 0; i < spec->levels[f]; i++) {
+            fprintf(out, "%s%s", i ? ", " : "", spec->level[f][i].text);
+        }
+        fputs("]\n", out);
+    }
+    fputs(spec->design == DESIGN_LIST ? "cells:\n" : "", out);
+    for (int i = 0; i < spec->settings; i++) {
+        const struct spec_setting *setting = &spec->setting[i];
+        fputs("  - {", out);
+        if (setting->size >= 0) {
+            fputs("size: ", out);
+            put_string(out, spec->size[setting->size].name);
+        }
+        for (int l = 0; l < setting->levels; l++) {
+            fprintf(out, "%s%s: %s", l || setting->size >= 0 ? ", " : "",
+                    factor_name(setting->level[l].factor), setting->level[l].text);
+        }
+        fputs("}\n", out);
+    }
+}
+
+static void put_train(FILE *out, const struct spec *spec)
+{
+    fprintf(out, "seeds: [");
+    for (int i = 0; i < spec->seeds; i++) {
+        fprintf(out, "%s%llu", i ? ", " : "", (unsigned long long)spec->seed[i]);
+    }
+    fprintf(out, "]\ntrain:\n  batch_tokens: %lld\n  micro_batch_tokens: %lld\n",
+            (long long)spec->batch_tokens, (long long)spec->micro_batch_tokens);
+    put_pair(out, "warmup", spec->train.warmup);
+    put_pair(out, "cooldown", spec->train.cooldown);
+    put_pair(out, "final_learning_rate", spec->train.final_rate);
+    put_pair(out, "beta1", spec->train.beta1);
+    put_pair(out, "beta2", spec->train.beta2);
+    put_pair(out, "epsilon", spec->train.epsilon);
+}
+
+static void put_evaluate(FILE *out, const struct cell_evaluate *evaluate)
+{
+    fputs("quantizers: [", out);
+    for (int i = 0; i < evaluate->quantizers; i++) {
+        fprintf(out, "%s%s", i ? ", " : "", evaluate->quantizer[i].name);
+    }
+    fputs("]\nevaluate:\n  fractions: [", out);
+    for (int i = 0; i < evaluate->checkpoints; i++) {
+        fputs(i ? ", " : "", out);
+        put_number(out, evaluate->fraction[i]);
+    }
+    fprintf(out, "]\n  windows: %d\n  early_quantizers: [", evaluate->windows);
+    bool first = true;
+    for (int i = 0; i < evaluate->quantizers; i++) {
+        if (evaluate->every_checkpoint[i]) {
+            fprintf(out, "%s%s", first ? "" : ", ", evaluate->quantizer[i].name);
+            first = false;
+        }
+    }
+    fprintf(out, "]\n  calibration_windows: %d\n  calibration_seed: %llu\n",
+            evaluate->calibration_windows, (unsigned long long)evaluate->calibration_seed);
+}
+
+/* Paths become absolute, since the text is kept in another folder than the study file. */
+static void put_data(FILE *out, const struct spec *spec, const char *folder)
+{
+    fputs("data:\n  files:\n", out);
+    for (int i = 0; i < spec->source.files; i++) {
+        const char *file = spec->source.file[i];
+        char resolved[PATH_MAX];
+        char joined[PATH_MAX + SPEC_PATH + 1];
+        if (!realpath(file, resolved)) { /* not there yet */
+            snprintf(joined, sizeof joined, "%s%s%s", file[0] == '/' ? "" : folder,
+                     file[0] == '/' ? "" : "/", file);
+        } else {
+            snprintf(joined, sizeof joined, "%s", resolved);
+        }
+        fputs("    - ", out);
+        put_string(out, joined);
+        fputc('\n', out);
+    }
+    fprintf(out, "  cleaning: %s\n", spec->data.cleaning);
+    put_pair(out, "held_out", spec->data.held_out);
+    fprintf(out, "  split_seed: %llu\n", (unsigned long long)spec->data.split_seed);
+    if (spec->data.fingerprint[0]) {
+        fprintf(out, "  fingerprint: \"%s\"\n", spec->data.fingerprint);
+    }
+}
+
+static void put_all(FILE *out, const struct spec *spec, const char *folder)
+{
+    fputs("name: ", out);
+    put_string(out, spec->name);
+    if (spec->title[0]) {
+        fputs("\ntitle: ", out);
+        put_string(out, spec->title);
+    }
+    if (spec->note[0]) {
+        fputs("\nnote: ", out);
+        put_string(out, spec->note);
+    }
+    fprintf(out, "\ndesign: %s\n", design_name(spec->design));
+    put_sizes(out, spec);
+    fprintf(out, "model: {block: %s, position: %s, activation: %s, bias: %s, tied: %s}\n",
+            block_name(spec->model.block), position_name(spec->model.position),
+            activation_name(spec->model.activation), spec->model.bias ? "true" : "false",
+            spec->model.tied ? "true" : "false");
+    put_recipes(out, spec);
+    put_train(out, spec);
+    put_evaluate(out, &spec->evaluate);
+    put_data(out, spec, folder);
+}
+
+int spec_expanded(struct error *err, const struct spec *spec, char **text)
+{
+    int status = STATUS_OK;
+    size_t length = 0;
+    char folder[PATH_MAX];
+    *text = NULL;
+    CHECK(err, getcwd(folder, sizeof folder), STATUS_FAILED,
+          "%s: the current folder has no path; run from another one", spec->path);
+    FILE *out = open_memstream(text, &length);
+    CHECK(err, out, STATUS_FAILED, "%s: out of memory", spec->path);
+    put_all(out, spec, folder);
+    bool failed = ferror(out) != 0;
+    failed = fclose(out) != 0 || failed;
+    if (failed) {
+        free(*text);
+        *text = NULL;
+        FAIL(err, STATUS_FAILED, "%s: out of memory", spec->path);
+    }
+cleanup:
+    return status;
+}

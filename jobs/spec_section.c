@@ -1,0 +1,371 @@
+/* The sections model, train, evaluate and data of a study file. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/spec_read.h"
+
+/* Typed reads of optional keys: an absent key leaves *out as it is ============================== */
+
+static int optional_integer(struct error *err, const struct yaml_field *section, const char *key,
+                            int64_t low, int64_t high, int64_t *out)
+{
+    struct yaml_field field;
+    return yaml_field_get(section, key, &field) ? yaml_field_integer(err, &field, low, high, out)
+                                                : STATUS_OK;
+}
+
+static int optional_int(struct error *err, const struct yaml_field *section, const char *key,
+                        int low, int high, int *out)
+{
+    int64_t value = *out;
+    int status = optional_integer(err, section, key, low, high, &value);
+    *out = (int)value;
+    return status;
+}
+
+static int optional_seed(struct error *err, const struct yaml_field *section, const char *key,
+                         uint64_t *out)
+{
+    int64_t value = (int64_t)*out;
+    int status = optional_integer(err, section, key, 0, INT64_MAX, &value);
+    *out = (uint64_t)value;
+    return status;
+}
+
+static int optional_number(struct error *err, const struct yaml_field *section, const char *key,
+                           struct yaml_range range, double *out)
+{
+    struct yaml_field field;
+    return yaml_field_get(section, key, &field) ? yaml_field_number(err, &field, &range, out)
+                                                : STATUS_OK;
+}
+
+static int optional_choice(struct error *err, const struct yaml_field *section, const char *key,
+                           const char *const *names, int *out)
+{
+    struct yaml_field field;
+    return yaml_field_get(section, key, &field) ? yaml_field_choice(err, &field, names, out)
+                                                : STATUS_OK;
+}
+
+static int optional_boolean(struct error *err, const struct yaml_field *section, const char *key,
+                            bool *out)
+{
+    struct yaml_field field;
+    return yaml_field_get(section, key, &field) ? yaml_field_boolean(err, &field, out) : STATUS_OK;
+}
+
+/* model ======================================================================================= */
+
+int spec_read_model(struct error *err, const struct yaml_field *root, struct spec *spec)
+{
+    static const char *const KEYS[] = {"block", "position", "activation", "bias", "tied", NULL};
+    static const char *const BLOCKS[] = {"parallel", "sequential", NULL};
+    static const char *const POSITIONS[] = {"rotary", "learned", NULL};
+    static const char *const ACTIVATIONS[] = {"gelu", "relu", "swiglu", NULL};
+
+    int status = STATUS_OK;
+    struct yaml_field model;
+    int block = BLOCK_PARALLEL, position = POSITION_ROTARY, activation = ACTIVATION_GELU;
+    spec->model.bias = true;
+    spec->model.tied = false;
+    spec->model.vocabulary = 256;
+    if (yaml_field_get(root, "model", &model)) {
+        TRY(yaml_field_keys(err, &model, KEYS));
+        TRY(optional_choice(err, &model, "block", BLOCKS, &block));
+        TRY(optional_choice(err, &model, "position", POSITIONS, &position));
+        TRY(optional_choice(err, &model, "activation", ACTIVATIONS, &activation));
+        TRY(optional_boolean(err, &model, "bias", &spec->model.bias));
+        TRY(optional_boolean(err, &model, "tied", &spec->model.tied));
+    }
+    spec->model.block = (enum block)block;
+    spec->model.position = (enum position)position;
+    spec->model.activation = (enum activation)activation;
+cleanup:
+    return status;
+}
+
+/* train ======================================================================================= */
+
+static int read_batches(struct error *err, const struct yaml_field *train, struct spec *spec)
+{
+    int status = STATUS_OK;
+    TRY(optional_integer(err, train, "batch_tokens", 1, INT32_MAX, &spec->batch_tokens));
+    spec->micro_batch_tokens = spec->batch_tokens;
+    TRY(optional_integer(err, train, "micro_batch_tokens", 1, INT32_MAX,
+                         &spec->micro_batch_tokens));
+
+    struct yaml_field field = *train;
+    yaml_field_get(train, "micro_batch_tokens", &field);
+    int64_t parts = spec->batch_tokens / spec->micro_batch_tokens;
+    bool whole = spec->batch_tokens % spec->micro_batch_tokens == 0;
+    FIELD_CHECK(err, whole && (parts & (parts - 1)) == 0, &field,
+                "'%lld' does not cut batch_tokens %lld into a power of two of micro-batches; give "
+                "batch_tokens divided by 1, 2, 4, ...",
+                (long long)spec->micro_batch_tokens, (long long)spec->batch_tokens);
+cleanup:
+    return status;
+}
+
+int spec_read_train(struct error *err, const struct yaml_field *root, struct spec *spec)
+{
+    static const char *const KEYS[] = {"batch_tokens",
+                                       "micro_batch_tokens",
+                                       "warmup",
+                                       "cooldown",
+                                       "final_learning_rate",
+                                       "beta1",
+                                       "beta2",
+                                       "epsilon",
+                                       NULL};
+    static const struct yaml_range FRACTION = {0, 1, false, false};
+    static const struct yaml_range BELOW_ONE = {0, 1, false, true};
+    static const struct yaml_range POSITIVE = {0, INFINITY, true, true};
+
+    int status = STATUS_OK;
+    struct yaml_field train, field;
+    struct cell_train *out = &spec->train;
+    spec->batch_tokens = 2048;
+    spec->micro_batch_tokens = spec->batch_tokens;
+    out->warmup = 0.05;
+    out->cooldown = 0.2;
+    out->final_rate = 0.1;
+    out->beta1 = 0.9;
+    out->beta2 = 0.95;
+    out->epsilon = 1e-8;
+    if (!yaml_field_get(root, "train", &train)) {
+        goto cleanup;
+    }
+    TRY(yaml_field_keys(err, &train, KEYS));
+    TRY(read_batches(err, &train, spec));
+    TRY(optional_number(err, &train, "warmup", BELOW_ONE, &out->warmup));
+    TRY(optional_number(err, &train, "cooldown", FRACTION, &out->cooldown));
+    TRY(optional_number(err, &train, "final_learning_rate", FRACTION, &out->final_rate));
+    TRY(optional_number(err, &train, "beta1", BELOW_ONE, &out->beta1));
+    TRY(optional_number(err, &train, "beta2", BELOW_ONE, &out->beta2));
+    TRY(optional_number(err, &train, "epsilon", POSITIVE, &out->epsilon));
+    field = train;
+    if (!yaml_field_get(&train, "cooldown", &field)) {
+        yaml_field_get(&train, "warmup", &field);
+    }
+    FIELD_CHECK(err, out->warmup + out->cooldown <= 1, &field,
+                "warmup %g and cooldown %g are more than the whole run; make '%s' smaller",
+                out->warmup, out->cooldown, field.name);
+cleanup:
+    return status;
+}
+
+/* evaluate ==================================================================================== */
+
+static int read_fractions(struct error *err, const struct yaml_field *evaluate,
+                          struct cell_evaluate *out)
+{
+    static const struct yaml_range FRACTION = {0, 1, true, false};
+    int status = STATUS_OK;
+    struct yaml_field list, item;
+    if (!yaml_field_get(evaluate, "fractions", &list)) {
+        goto cleanup;
+    }
+    TRY(yaml_field_list(err, &list, CELL_CHECKPOINTS, &out->checkpoints));
+    for (int i = 0; i < out->checkpoints; i++) {
+        yaml_field_item(&list, i, &item);
+        TRY(yaml_field_number(err, &item, &FRACTION, &out->fraction[i]));
+        FIELD_CHECK(err, i == 0 || out->fraction[i] > out->fraction[i - 1], &item,
+                    "%s is not above the fraction before it; sort the list", item.text);
+    }
+    FIELD_CHECK(err, out->fraction[out->checkpoints - 1] == 1, &item,
+                "the last fraction is %s and the end of the run is 1; end the list with 1.0",
+                item.text);
+cleanup:
+    return status;
+}
+
+static int quantizer_count(void)
+{
+    int count = 0;
+    while (quantizer_at(count)) {
+        count++;
+    }
+    return count;
+}
+
+/* A list of distinct quantizers; chosen[i] is the index in `names` (NULL at the end). */
+static int read_quantizer_list(struct error *err, const struct yaml_field *list,
+                               const char *const *names, int chosen[CELL_QUANTIZERS], int *count)
+{
+    int status = STATUS_OK;
+    TRY(yaml_field_list(err, list, CELL_QUANTIZERS, count));
+    for (int i = 0; i < *count; i++) {
+        struct yaml_field item;
+        yaml_field_item(list, i, &item);
+        TRY(yaml_field_choice(err, &item, names, &chosen[i]));
+        for (int j = 0; j < i; j++) {
+            FIELD_CHECK(err, chosen[j] != chosen[i], &item,
+                        "quantizer %s was given already; keep one of the two", item.text);
+        }
+    }
+cleanup:
+    return status;
+}
+
+static int read_quantizers(struct error *err, const struct yaml_field *root,
+                           struct cell_evaluate *out)
+{
+    int status = STATUS_OK;
+    const char *names[CELL_QUANTIZERS + 1] = {NULL};
+    int chosen[CELL_QUANTIZERS];
+    struct yaml_field list;
+    out->quantizers = quantizer_count();
+    for (int i = 0; i < out->quantizers; i++) {
+        names[i] = quantizer_at(i)->name;
+        chosen[i] = i;
+    }
+    if (yaml_field_get(root, "quantizers", &list)) {
+        TRY(read_quantizer_list(err, &list, names, chosen, &out->quantizers));
+    }
+    for (int i = 0; i < out->quantizers; i++) {
+        out->quantizer[i] = *quantizer_at(chosen[i]);
+        out->every_checkpoint[i] = true;
+    }
+cleanup:
+    return status;
+}
+
+static int read_early_quantizers(struct error *err, const struct yaml_field *evaluate,
+                                 struct cell_evaluate *out)
+{
+    int status = STATUS_OK;
+    const char *names[CELL_QUANTIZERS + 1] = {NULL};
+    int chosen[CELL_QUANTIZERS];
+    int count = 0;
+    struct yaml_field list;
+    if (!yaml_field_get(evaluate, "early_quantizers", &list)) {
+        goto cleanup;
+    }
+    for (int i = 0; i < out->quantizers; i++) {
+        names[i] = out->quantizer[i].name;
+        out->every_checkpoint[i] = false;
+    }
+    if (yaml_field_items(&list) == 0) { /* [] = only at the end */
+        goto cleanup;
+    }
+    TRY(read_quantizer_list(err, &list, names, chosen, &count));
+    for (int i = 0; i < count; i++) {
+        out->every_checkpoint[chosen[i]] = true;
+    }
+cleanup:
+    return status;
+}
+
+int spec_read_evaluate(struct error *err, const struct yaml_field *root, struct spec *spec)
+{
+    static const char *const KEYS[] = {"fractions",        "windows",
+                                       "early_quantizers", "calibration_windows",
+                                       "calibration_seed", NULL};
+    enum { MOST_WINDOWS = 1 << 20 };
+
+    int status = STATUS_OK;
+    struct yaml_field evaluate;
+    struct cell_evaluate *out = &spec->evaluate;
+    out->checkpoints = 3;
+    out->fraction[0] = 0.25;
+    out->fraction[1] = 0.5;
+    out->fraction[2] = 1;
+    out->windows = 1024;
+    out->calibration_windows = 64;
+    out->calibration_seed = 1;
+    TRY(read_quantizers(err, root, out));
+    if (yaml_field_get(root, "evaluate", &evaluate)) {
+        TRY(yaml_field_keys(err, &evaluate, KEYS));
+        TRY(read_fractions(err, &evaluate, out));
+        TRY(optional_int(err, &evaluate, "windows", 1, MOST_WINDOWS, &out->windows));
+        TRY(optional_int(err, &evaluate, "calibration_windows", 1, MOST_WINDOWS,
+                         &out->calibration_windows));
+        TRY(optional_seed(err, &evaluate, "calibration_seed", &out->calibration_seed));
+        TRY(read_early_quantizers(err, &evaluate, out));
+    }
+cleanup:
+    return status;
+}
+
+/* data ======================================================================================== */
+
+/* A path as written in the study file, seen from the folder we run in. */
+static int read_file(struct error *err, const struct yaml_field *field, const struct spec *spec,
+                     char out[SPEC_PATH])
+{
+    int status = STATUS_OK;
+    char path[SPEC_PATH];
+    TRY(yaml_field_string(err, field, path, sizeof path));
+    const char *slash = strrchr(spec->path, '/');
+    int folder = slash && path[0] != '/' ? (int)(slash - spec->path) + 1 : 0;
+    FIELD_CHECK(err, folder + strlen(path) < SPEC_PATH, field,
+                "%s is too long a path; at most %d bytes", field->text, SPEC_PATH - 1);
+    memcpy(out, spec->path, (size_t)folder);
+    strcpy(out + folder, path);
+    FIELD_CHECK(err, path[strlen(path) - 1] != '/', field,
+                "%s is a folder; list the files themselves", field->text);
+cleanup:
+    return status;
+}
+
+static int read_fingerprint(struct error *err, const struct yaml_field *data, char out[CELL_ID])
+{
+    int status = STATUS_OK;
+    struct yaml_field field;
+    char text[CELL_ID + 1];
+    if (!yaml_field_get(data, "fingerprint", &field)) {
+        return STATUS_OK;
+    }
+    TRY(yaml_field_string(err, &field, text, sizeof text));
+    FIELD_CHECK(err, strlen(text) == CELL_ID - 1 && strspn(text, "0123456789abcdef") == CELL_ID - 1,
+                &field, "%s is not 32 hex digits; copy the fingerprint that `ptqscale plan` prints",
+                field.text);
+    memcpy(out, text, CELL_ID);
+cleanup:
+    return status;
+}
+
+int spec_read_data(struct error *err, const struct yaml_field *root, struct spec *spec)
+{
+    static const char *const KEYS[] = {"files",      "cleaning",    "held_out",
+                                       "split_seed", "fingerprint", NULL};
+    static const char *const CLEANINGS[] = {"none", "gcide", NULL};
+    static const struct yaml_range HELD_OUT = {0, 0.5, true, false};
+    static const char HINT[] = "name the text files to train on";
+
+    int status = STATUS_OK;
+    struct yaml_field data, files, item;
+    int cleaning = 0;
+    spec->data.held_out = 0.05;
+    spec->data.split_seed = 1;
+    TRY(yaml_field_need(err, root, "data", "give the text to train on as data: {files: [...]}",
+                        &data));
+    TRY(yaml_field_keys(err, &data, KEYS));
+    TRY(yaml_field_need(err, &data, "files", HINT, &files));
+    TRY(yaml_field_list(err, &files, SPEC_FILES, &spec->source.files));
+    for (int i = 0; i < spec->source.files; i++) {
+        yaml_field_item(&files, i, &item);
+        TRY(read_file(err, &item, spec, spec->source.file[i]));
+        for (int j = 0; j < i; j++) {
+            FIELD_CHECK(err, strcmp(spec->source.file[i], spec->source.file[j]) != 0, &item,
+                        "file %s was given already; keep one of the two", item.text);
+        }
+    }
+    TRY(optional_choice(err, &data, "cleaning", CLEANINGS, &cleaning));
+    snprintf(spec->data.cleaning, sizeof spec->data.cleaning, "%s", CLEANINGS[cleaning]);
+    TRY(optional_number(err, &data, "held_out", HELD_OUT, &spec->data.held_out));
+    TRY(optional_seed(err, &data, "split_seed", &spec->data.split_seed));
+    TRY(read_fingerprint(err, &data, spec->data.fingerprint));
+
+    /* A held-out window is context + 1 bytes (the last one is only predicted), and so is the gap. */
+    for (int i = 0; i < spec->sizes; i++) {
+        if (spec->data.guard < spec->size[i].context + 1) {
+            spec->data.guard = spec->size[i].context + 1;
+        }
+    }
+cleanup:
+    return status;
+}
