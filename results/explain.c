@@ -1,0 +1,182 @@
+#include "results/explain.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "results/cellfile.h"
+#include "results/explain_record.h"
+#include "results/rundir.h"
+#include "results/study_cells.h"
+#include "results/text.h"
+
+enum { ID_DIGITS = 4, CANDIDATES = 12, LIST = 1400 };
+
+static bool is_id_prefix(const char *text)
+{
+    size_t length = strspn(text, "0123456789abcdefABCDEF");
+    return length >= ID_DIGITS && text[length] == '\0';
+}
+
+static bool fits(const struct cell *cell, const char *wanted)
+{
+    char name[STUDY_CELL_NAME];
+    return (is_id_prefix(wanted) && strncasecmp(cell->id, wanted, strlen(wanted)) == 0) ||
+           strcmp(study_cell_name(cell, name), wanted) == 0;
+}
+
+/* Does a cell come to mind for what was typed? Any part of its name, or the beginning of its id. */
+static bool resembles(const struct cell *cell, const char *wanted)
+{
+    char name[STUDY_CELL_NAME];
+    return strstr(study_cell_name(cell, name), wanted) != NULL ||
+           strncasecmp(cell->id, wanted, strlen(wanted)) == 0;
+}
+
+typedef bool candidate_fn(const struct cell *cell, const char *wanted);
+
+/* "\n  1a2b3c4d… size/setting/seed" of each candidate. */
+static int list_candidates(const struct study_cells *study, candidate_fn *is_candidate,
+                           const char *wanted, char list[LIST])
+{
+    int count = 0;
+    list[0] = '\0';
+    for (int i = 0; i < study->count; i++) {
+        if (is_candidate != NULL && !is_candidate(&study->cell[i], wanted)) {
+            continue;
+        }
+        size_t used = strlen(list);
+        char name[STUDY_CELL_NAME];
+        if (count < CANDIDATES) {
+            snprintf(list + used, LIST - used, "\n  %.12s  %.80s", study->cell[i].id,
+                     study_cell_name(&study->cell[i], name));
+        } else if (count == CANDIDATES) {
+            snprintf(list + used, LIST - used, "\n  ...");
+        }
+        count++;
+    }
+    return count;
+}
+
+static int find_cell(struct error *err, const struct study_cells *study, const char *wanted,
+                     const struct cell **found)
+{
+    int status = STATUS_OK;
+    char list[LIST];
+    int count = 0;
+    *found = NULL;
+    for (int i = 0; i < study->count; i++) {
+        if (fits(&study->cell[i], wanted)) {
+            *found = &study->cell[i];
+            count++;
+        }
+    }
+    if (count == 1) {
+        goto cleanup;
+    }
+    if (count > 1) {
+        list_candidates(study, fits, wanted, list);
+        FAIL(err, STATUS_USAGE, "\"%.80s\" fits %d cells; give more digits of the id:%s", wanted,
+             count, list);
+    }
+    if (wanted[0] == '\0' || list_candidates(study, resembles, wanted, list) == 0) {
+        list_candidates(study, NULL, wanted, list);
+    }
+    FAIL(err, STATUS_USAGE,
+         "\"%.80s\" is no cell of this study; give at least %d hex digits of an id, or "
+         "size/setting/seed, such as:%s",
+         wanted, ID_DIGITS, list);
+cleanup:
+    return status;
+}
+
+/* ── Parts ── */
+
+static int print_settings(struct error *err, FILE *out, const struct cell *cell)
+{
+    int status = STATUS_OK;
+    char *text = NULL;
+    char *rest = NULL;
+    int size = cell_canonical(cell, NULL, 0) + 1;
+    CHECK(err, size > 0, STATUS_FAILED, "the settings of the cell are too long");
+    text = malloc((size_t)size);
+    CHECK(err, text != NULL, STATUS_FAILED, "out of memory");
+    cell_canonical(cell, text, size);
+    fputs("\nSettings that decide the result (the id is their hash)\n", out);
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        text_wrap(out, "  ", line);
+    }
+    text_say(out, "  ", "(total decay %s; %lld parameters with embeddings)",
+             text_significant(cell->train.total_decay, 6).s,
+             (long long)cell_parameters_total(cell));
+cleanup:
+    free(text);
+    return status;
+}
+
+static int print_history(struct error *err, FILE *out, const struct rundir *dir,
+                         const struct cell *cell)
+{
+    int status = STATUS_OK;
+    char *text = NULL;
+    char *rest = NULL;
+    const struct rundir_cell *known = rundir_find(dir, cell->id);
+    fputs("\nHistory\n", out);
+    if (known == NULL) {
+        text_wrap(out, "  ", "never begun");
+        goto cleanup;
+    }
+    TRY(rundir_history(err, dir, cell->id, &text));
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        text_wrap(out, "  ", line);
+    }
+cleanup:
+    free(text);
+    return status;
+}
+
+int explain_print(struct error *err, FILE *out, const char *path, const char *cell_prefix)
+{
+    int status = STATUS_OK;
+    struct rundir *dir = NULL;
+    struct record *record = NULL;
+    struct study_cells study = {0};
+    const struct cell *cell = NULL;
+    char name[STUDY_CELL_NAME];
+    char file[SPEC_PATH + 64];
+    TRY(rundir_open_readonly(err, path, &dir));
+    TRY(study_cells_read(err, path, &study));
+    CHECK(err, study.identified, STATUS_FAILED,
+          "%s: cells cannot be told apart without the study's text: %s", path, study.why);
+    TRY(find_cell(err, &study, cell_prefix, &cell));
+
+    const struct rundir_cell *known = rundir_find(dir, cell->id);
+    enum cell_status state = known != NULL ? known->status : CELL_PENDING;
+    text_wrap(out, "Cell:    ", study_cell_name(cell, name));
+    text_wrap(out, "Id:      ", cell->id);
+    text_say(out, "Size:    ", "%lld parameters without embeddings, %lld tokens",
+             (long long)cell_parameters(cell), (long long)cell->tokens);
+    text_say(out, "Status:  ", "%s%s%s", cell_status_name(state),
+             known != NULL && known->reason[0] != '\0' ? ": " : "",
+             known != NULL ? known->reason : "");
+    TRY(print_settings(err, out, cell));
+    TRY(print_history(err, out, dir, cell));
+    if (known == NULL || known->checksum[0] == '\0') {
+        fputs("\nNo record: the cell has not ended with one.\n", out);
+    } else {
+        rundir_cell_path(path, cell->id, file);
+        TRY(cellfile_read(err, file, cell, &record));
+        TRY(explain_record(err, out, cell, record));
+        fputs("\n", out);
+        text_wrap(out, "File:    ", file);
+    }
+    CHECK(err, fflush(out) == 0 && !ferror(out), STATUS_FAILED,
+          "the explanation cannot be written: %s", strerror(errno));
+cleanup:
+    record_free(record);
+    study_cells_free(&study);
+    rundir_close(dir);
+    return status;
+}

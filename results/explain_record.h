@@ -1,0 +1,12 @@
+/* Every number of a record, as tables. Private to explain. */
+#ifndef RESULTS_EXPLAIN_RECORD_H
+#define RESULTS_EXPLAIN_RECORD_H
+
+#include <stdio.h>
+
+#include "results/record.h"
+
+int explain_record(struct error *err, FILE *out, const struct cell *cell,
+                   const struct record *record);
+
+#endif

@@ -1,0 +1,63 @@
+#include "results/record.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "results/schema.h"
+
+enum { MOST_WINDOWS = 1 << 22 };
+
+static bool is_number(const struct schema_entry *entry)
+{
+    return entry->type != SCHEMA_TEXT && entry->type != SCHEMA_STATUS;
+}
+
+int record_create(struct error *err, const struct cell *cell, struct record **record)
+{
+    int status = STATUS_OK;
+    const struct cell_evaluate *evaluate = &cell->evaluate;
+    CHECK(err,
+          evaluate->checkpoints >= 0 && evaluate->checkpoints <= CELL_CHECKPOINTS &&
+              evaluate->quantizers >= 0 && evaluate->quantizers <= CELL_QUANTIZERS &&
+              evaluate->windows >= 0 && evaluate->windows <= MOST_WINDOWS,
+          STATUS_FAILED, "cell %s: %d checkpoints, %d quantizers, %d windows are out of range",
+          cell->id, evaluate->checkpoints, evaluate->quantizers, evaluate->windows);
+    size_t values = 0;
+    for (int i = 0; i < schema_count(); i++) {
+        values += schema_entry(i)->rank > 0 ? schema_values(schema_entry(i), cell) : 0;
+    }
+    /* One allocation: the struct, and behind it all arrays. */
+    struct record *created = calloc(1, sizeof *created + values * sizeof(double));
+    CHECK(err, created != NULL, STATUS_FAILED, "out of memory for a record of %zu values", values);
+    created->checkpoints = evaluate->checkpoints;
+    created->quantizers = evaluate->quantizers;
+    created->windows = evaluate->windows;
+    double *next = (double *)(void *)(created + 1);
+    for (int i = 0; i < schema_count(); i++) {
+        const struct schema_entry *entry = schema_entry(i);
+        if (entry->rank > 0) {
+            *(double **)(void *)((char *)created + entry->offset) = next;
+            next += schema_values(entry, cell);
+        } else if (is_number(entry)) {
+            *schema_numbers(entry, created) = NAN;
+        }
+    }
+    for (double *value = (double *)(void *)(created + 1); value < next; value++) {
+        *value = NAN;
+    }
+    *record = created;
+cleanup:
+    return status;
+}
+
+void record_free(struct record *record)
+{
+    free(record);
+}
+
+const char *cell_status_name(enum cell_status status)
+{
+    static const char *const names[] = {"pending",  "running", "done",
+                                        "diverged", "failed",  "quarantined"};
+    return status >= CELL_PENDING && status <= CELL_QUARANTINED ? names[status] : "unknown";
+}

@@ -1,0 +1,78 @@
+/*
+ * A record: all that was measured of one cell. Arrays are owned by the record, row-major, doubles;
+ * NaN is "not measured" (NetCDF: _FillValue).
+ */
+#ifndef RESULTS_RECORD_H
+#define RESULTS_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "jobs/cell.h"
+
+enum cell_status {
+    CELL_PENDING,
+    CELL_RUNNING,
+    CELL_DONE,
+    CELL_DIVERGED, /* the loss left the finite numbers: a result */
+    CELL_FAILED,
+    CELL_QUARANTINED,
+};
+
+enum { RECORD_TEXT = 256, RECORD_TRACE = 128 };
+
+struct record {
+    enum cell_status status;
+    char reason[512]; /* why diverged or failed; "" */
+
+    int checkpoints, quantizers, windows; /* C, Q, W: from the cell */
+
+    /* (C): per evaluation checkpoint */
+    double *training_fraction;
+    double *step;
+    double *tokens;
+    double *loss;    /* held-out cross-entropy, fp32, nats per token */
+    double *loss_se; /* over windows */
+    double *loss_in_training_precision;
+    double *kl_unigram; /* KL(p‖unigram), nats per token */
+
+    /* (C, Q) */
+    double *quantized_loss, *quantized_loss_se;
+    double *delta_loss, *delta_loss_se; /* quantized − full, paired over windows */
+    double *relative_loss_increase;     /* CE_q / CE − 1 */
+    double *kl, *kl_se;                 /* KL(p‖p_q), nats per token */
+    double *log_kl;                     /* the primary response */
+    double *kl_over_unigram;            /* KL(p‖p_q) / KL(p‖unigram) */
+    double *top1_agreement;             /* fraction of positions */
+
+    /* (C, W) and (C, Q, W): means over the positions of one window */
+    double *window_loss;
+    double *window_quantized_loss;
+    double *window_kl;
+
+    /* (RECORD_TRACE): training traces, evenly spaced; NaN past the end of a short run */
+    double *trace_step, *trace_loss, *trace_grad_norm, *trace_learning_rate, *trace_loss_scale;
+
+    double unigram_entropy;  /* nats per token: held-out text under its training unigram */
+    double skipped_steps;    /* fp16 overflows */
+    double final_loss_scale; /* 1 unless fp16 */
+    double final_train_loss; /* mean of the last trace interval */
+    double calibration_windows;
+
+    /* how it was made: not part of the result */
+    double wall_time_train, wall_time_evaluate; /* seconds */
+    double tokens_per_second;                   /* training */
+    double peak_memory;                         /* bytes, of the rank's process */
+    double attempts, team_size;
+    char isa[RECORD_TEXT], matmul[RECORD_TEXT], host[RECORD_TEXT], cpu[RECORD_TEXT];
+    char started[32], finished[32]; /* UTC, ISO 8601 */
+    char version[RECORD_TEXT], commit[RECORD_TEXT];
+};
+
+/* A record with all arrays allocated for `cell` and filled with NaN. */
+int record_create(struct error *err, const struct cell *cell, struct record **record);
+void record_free(struct record *record); /* NULL is fine */
+
+const char *cell_status_name(enum cell_status status); /* "done" */
+
+#endif

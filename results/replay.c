@@ -1,0 +1,248 @@
+#include "results/replay.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+static int home_slot(const struct replay *replay, const char *id)
+{
+    return (int)(XXH64(id, strlen(id), 0) & (unsigned long long)(replay->slots - 1));
+}
+
+static void take_slot(struct replay *replay, int index)
+{
+    int at = home_slot(replay, replay->cell[index].id);
+    while (replay->slot[at] >= 0) {
+        at = (at + 1) & (replay->slots - 1);
+    }
+    replay->slot[at] = index;
+}
+
+int replay_find(const struct replay *replay, const char *id)
+{
+    if (replay->slots == 0) {
+        return -1;
+    }
+    for (int at = home_slot(replay, id); replay->slot[at] >= 0;
+         at = (at + 1) & (replay->slots - 1)) {
+        if (strcmp(replay->cell[replay->slot[at]].id, id) == 0) {
+            return replay->slot[at];
+        }
+    }
+    return -1;
+}
+
+static int replay_grow(struct error *err, struct replay *replay)
+{
+    int status = STATUS_OK;
+    int capacity = replay->capacity == 0 ? 64 : 2 * replay->capacity;
+    struct rundir_cell *cell = realloc(replay->cell, (size_t)capacity * sizeof *cell);
+    CHECK(err, cell != NULL, STATUS_FAILED, "out of memory for %d cells", capacity);
+    replay->cell = cell;
+    int *slot = realloc(replay->slot, 4 * (size_t)capacity * sizeof *slot);
+    CHECK(err, slot != NULL, STATUS_FAILED, "out of memory for %d cells", capacity);
+    replay->slot = slot;
+    replay->capacity = capacity;
+    replay->slots = 4 * capacity;
+    for (int i = 0; i < replay->slots; i++) {
+        replay->slot[i] = -1;
+    }
+    for (int i = 0; i < replay->cells; i++) {
+        take_slot(replay, i);
+    }
+cleanup:
+    return status;
+}
+
+/* The cell that the event names; a new one if it was not known. */
+static int replay_cell(struct error *err, struct replay *replay, const struct journal_line *line,
+                       struct rundir_cell **cell)
+{
+    int status = STATUS_OK;
+    const char *id = journal_value(line, "cell");
+    CHECK(err, id != NULL && id[0] != '\0' && strlen(id) < CELL_ID, STATUS_FAILED,
+          "event %s: cell=%s is not a cell's id", line->event, id == NULL ? "" : id);
+    int index = replay_find(replay, id);
+    if (index < 0) {
+        if (replay->cells == replay->capacity) {
+            TRY(replay_grow(err, replay));
+        }
+        index = replay->cells++;
+        replay->cell[index] = (struct rundir_cell){.status = CELL_PENDING, .worker = -1};
+        snprintf(replay->cell[index].id, CELL_ID, "%s", id);
+        take_slot(replay, index);
+    }
+    *cell = &replay->cell[index];
+cleanup:
+    return status;
+}
+
+static void copy_value(const struct journal_line *line, const char *key, char *out, size_t size)
+{
+    const char *value = journal_value(line, key);
+    snprintf(out, size, "%s", value == NULL ? "" : value);
+}
+
+static int integer_value(struct error *err, const struct journal_line *line, const char *key,
+                         int *out)
+{
+    int status = STATUS_OK;
+    const char *value = journal_value(line, key);
+    char *end = NULL;
+    long number = value == NULL ? 0 : strtol(value, &end, 10);
+    CHECK(err,
+          value != NULL && end != value && *end == '\0' && number >= -1 && number <= 1000000000,
+          STATUS_FAILED, "event %s: %s=%s is not a number of the expected range", line->event, key,
+          value == NULL ? "" : value);
+    *out = (int)number;
+cleanup:
+    return status;
+}
+
+void replay_stop(struct replay *replay)
+{
+    for (int i = 0; i < replay->cells; i++) {
+        if (replay->cell[i].status == CELL_RUNNING) {
+            replay->cell[i].status = CELL_PENDING;
+        }
+    }
+}
+
+static int replay_study(struct error *err, struct replay *replay, const struct journal_line *line)
+{
+    int status = STATUS_OK;
+    const char *format = journal_value(line, "format"), *name = journal_value(line, "name");
+    CHECK(err, format != NULL && strcmp(format, REPLAY_FORMAT) == 0, STATUS_FAILED,
+          "the journal has format \"%s\", this program reads format " REPLAY_FORMAT
+          ": use the version that wrote it",
+          format == NULL ? "" : format);
+    CHECK(err, name != NULL && name[0] != '\0' && strlen(name) < sizeof replay->study,
+          STATUS_FAILED, "event study: the name is missing or too long");
+    CHECK(err, replay->study[0] == '\0' || strcmp(replay->study, name) == 0, STATUS_FAILED,
+          "the journal names two studies, \"%s\" and \"%s\"", replay->study, name);
+    copy_value(line, "name", replay->study, sizeof replay->study);
+    copy_value(line, "text", replay->text, sizeof replay->text);
+cleanup:
+    return status;
+}
+
+static void replay_run(struct replay *replay, const struct journal_line *line)
+{
+    replay_stop(replay);
+    const char *job = journal_value(line, "job");
+    size_t used = strlen(replay->jobs);
+    if (job == NULL || job[0] == '\0') {
+        return;
+    }
+    for (const char *at = replay->jobs; (at = strstr(at, job)) != NULL; at++) {
+        char after = at[strlen(job)];
+        if ((at == replay->jobs || at[-1] == ' ') && (after == '\0' || after == ',')) {
+            return; /* a requeued job keeps its id */
+        }
+    }
+    if (used + strlen(job) + 3 < sizeof replay->jobs) {
+        snprintf(replay->jobs + used, sizeof replay->jobs - used, "%s%s", used > 0 ? ", " : "",
+                 job);
+    }
+}
+
+static int replay_begin(struct error *err, struct replay *replay, const struct journal_line *line)
+{
+    int status = STATUS_OK;
+    int worker = 0, attempt = 0;
+    struct rundir_cell *cell = NULL;
+    TRY(integer_value(err, line, "worker", &worker));
+    TRY(integer_value(err, line, "attempt", &attempt));
+    TRY(replay_cell(err, replay, line, &cell));
+    cell->status = CELL_RUNNING;
+    cell->attempts = attempt;
+    cell->worker = worker;
+    cell->begun = line->time;
+    cell->ended = 0;
+    cell->checksum[0] = cell->reason[0] = '\0';
+    cell->seconds = 0;
+    copy_value(line, "host", cell->host, sizeof cell->host);
+cleanup:
+    return status;
+}
+
+static int replay_end(struct error *err, struct replay *replay, const struct journal_line *line)
+{
+    int status = STATUS_OK;
+    const char *state = journal_value(line, "status"), *sum = journal_value(line, "checksum");
+    const char *seconds = journal_value(line, "seconds");
+    char *end = NULL;
+    struct rundir_cell *cell = NULL;
+    int found = -1;
+    for (int i = CELL_PENDING; i <= CELL_QUARANTINED && state != NULL; i++) {
+        found = i != CELL_RUNNING && strcmp(state, cell_status_name(i)) == 0 ? i : found;
+    }
+    CHECK(err, found >= 0, STATUS_FAILED, "event end: status=%s is not a way for a cell to end",
+          state == NULL ? "" : state);
+    bool finished = found == CELL_DONE || found == CELL_DIVERGED;
+    size_t digits = sum == NULL ? 0 : strspn(sum, "0123456789abcdef");
+    CHECK(err, !finished || (digits == 16 && sum[16] == '\0'), STATUS_FAILED,
+          "event end: checksum=%s is not 16 hex digits", sum == NULL ? "" : sum);
+    double wall = seconds == NULL ? NAN : strtod(seconds, &end);
+    CHECK(err, isfinite(wall) && end != seconds && *end == '\0', STATUS_FAILED,
+          "event end: seconds=%s is not a number", seconds == NULL ? "" : seconds);
+    TRY(replay_cell(err, replay, line, &cell));
+    cell->status = (enum cell_status)found;
+    cell->ended = line->time;
+    cell->seconds = wall;
+    copy_value(line, "reason", cell->reason, sizeof cell->reason);
+    cell->checksum[0] = '\0';
+    if (finished) {
+        copy_value(line, "checksum", cell->checksum, sizeof cell->checksum);
+    }
+cleanup:
+    return status;
+}
+
+static int replay_damaged(struct error *err, struct replay *replay, const struct journal_line *line)
+{
+    int status = STATUS_OK;
+    struct rundir_cell *cell = NULL;
+    TRY(replay_cell(err, replay, line, &cell));
+    cell->status = CELL_PENDING;
+    cell->checksum[0] = '\0';
+    copy_value(line, "reason", cell->reason, sizeof cell->reason);
+cleanup:
+    return status;
+}
+
+int replay_event(struct error *err, void *context, const struct journal_line *line)
+{
+    int status = STATUS_OK;
+    struct replay *replay = context;
+    bool study = strcmp(line->event, "study") == 0;
+    CHECK(err, study || replay->study[0] != '\0', STATUS_FAILED,
+          "the first event is not \"study\": this is not a run's journal");
+    if (study) {
+        TRY(replay_study(err, replay, line));
+    } else if (strcmp(line->event, "run") == 0) {
+        replay_run(replay, line);
+    } else if (strcmp(line->event, "begin") == 0) {
+        TRY(replay_begin(err, replay, line));
+    } else if (strcmp(line->event, "end") == 0) {
+        TRY(replay_end(err, replay, line));
+    } else if (strcmp(line->event, "damaged") == 0) {
+        TRY(replay_damaged(err, replay, line));
+    } else if (strcmp(line->event, "stop") == 0) {
+        replay_stop(replay);
+    } else {
+        FAIL(err, STATUS_FAILED, "unknown event \"%s\": a newer version wrote it; use that one",
+             line->event);
+    }
+cleanup:
+    return status;
+}
+
+void replay_free(struct replay *replay)
+{
+    free(replay->cell);
+    free(replay->slot);
+    *replay = (struct replay){0};
+}

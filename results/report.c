@@ -1,0 +1,282 @@
+#include "results/report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "results/report_parts.h"
+
+enum { LABEL_WIDTH = 26 }; /* longer labels get a key */
+
+const char *report_setting(const struct report *report, int setting, char name[CELL_LABEL])
+{
+    if (report->keys && setting != report->effects->base) {
+        snprintf(name, CELL_LABEL, "S%d", setting - report->effects->base);
+    } else {
+        snprintf(name, CELL_LABEL, "%s", report->effects->setting[setting].label);
+    }
+    return name;
+}
+
+void report_heading(const struct report *report, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fputc('\n', report->out);
+    text_wrap(report->out, "", text);
+    int width = text_width(text);
+    for (int i = 0; i < (width < TEXT_COLUMNS ? width : TEXT_COLUMNS); i++) {
+        fputs("\xe2\x95\x90", report->out); /* ═ */
+    }
+    fputc('\n', report->out);
+}
+
+const char *report_word(const struct effect *effect)
+{
+    const struct interval *interval = &effect->interval;
+    if (effect->pairs == 0) {
+        return "no pairs";
+    }
+    if (interval->df == 0) {
+        return "no interval";
+    }
+    if (interval->low == 0 && interval->high == 0) {
+        return "identical";
+    }
+    int sign = interval_sign(interval);
+    return sign > 0 ? "more" : sign < 0 ? "less" : "undecided";
+}
+
+static int cells_with(const struct report *report, enum cell_status status)
+{
+    int count = 0;
+    for (int s = 0; s < report->effects->settings; s++) {
+        count += report->effects->setting[s].cells[status];
+    }
+    return count;
+}
+
+/* The instruction sets of the finished cells, "avx512" or "avx2, avx512". */
+static void instruction_sets(const struct table *table, char *text, size_t size)
+{
+    snprintf(text, size, "%s", "");
+    for (int i = 0; table->isa != NULL && i < table->cells; i++) {
+        bool seen = table->cell[i].status != CELL_DONE || table->isa[i][0] == '\0';
+        for (int k = 0; k < i && !seen; k++) {
+            seen = table->cell[k].status == CELL_DONE && strcmp(table->isa[k], table->isa[i]) == 0;
+        }
+        if (!seen) {
+            size_t used = strlen(text);
+            snprintf(text + used, size - used, "%s%s", used == 0 ? "" : ", ", table->isa[i]);
+        }
+    }
+}
+
+static void print_heading(const struct report *report)
+{
+    const struct table *table = report->table;
+    FILE *out = report->out;
+    report_heading(report, "%s%s%s", table->name, table->title[0] != '\0' ? ": " : "",
+                   table->title);
+    if (table->note[0] != '\0') {
+        text_wrap(out, "Note: ", table->note);
+    }
+    text_say(out, "Design:  ", "%s, %d sizes, %d settings besides the base, %d quantizers",
+             table->design, report->effects->sizes,
+             report->effects->settings - (report->effects->base + 1), table->quantizers);
+    text_say(out, "Cells:   ",
+             "%d = %d done + %d diverged + %d failed + %d missing (not run yet, or running)",
+             table->cells, report->done, cells_with(report, CELL_DIVERGED),
+             cells_with(report, CELL_FAILED) + cells_with(report, CELL_QUARANTINED),
+             cells_with(report, CELL_PENDING) + cells_with(report, CELL_RUNNING));
+    double seconds = 0;
+    for (int i = 0; table->wall_time != NULL && i < table->cells; i++) {
+        seconds += isfinite(table->wall_time[i]) ? table->wall_time[i] : 0;
+    }
+    char sets[256];
+    instruction_sets(table, sets, sizeof sets);
+    text_say(out, "Run:     ", "%s, ptqscale %s, commit %s, instruction set %s, %s of computing",
+             table->date[0] != '\0' ? table->date : "date unknown",
+             table->version[0] != '\0' ? table->version : "(version unknown)",
+             table->commit[0] != '\0' ? table->commit : "unknown",
+             sets[0] != '\0' ? sets : "unknown", text_seconds(seconds).s);
+}
+
+static void print_words(const struct report *report)
+{
+    fputc('\n', report->out);
+    text_wrap(report->out, "Words: ",
+              "KL is KL(p\xe2\x80\x96p_q), the mean divergence of the quantized model's "
+              "predictions from the full model's on held-out text: the degradation. "
+              "KL and losses are in nats per token. \xce\x94loss is quantized minus full loss. An "
+              "effect is setting minus "
+              "base, paired by size and seed, averaged over sizes; KL effects are ratios, as "
+              "percentages. [low, high] is a 95 % t-interval of this one effect; \"more\" and "
+              "\"less\" degradation mean that it excludes 0, \"undecided\" that it does not.");
+}
+
+static void print_legend(const struct report *report)
+{
+    if (!report->keys) {
+        return;
+    }
+    fprintf(report->out, "\nSettings (long names have a key in the tables)\n");
+    for (int s = report->effects->base + 1; s < report->effects->settings; s++) {
+        char name[CELL_LABEL];
+        char lead[CELL_LABEL + 4];
+        snprintf(lead, sizeof lead, "  %-5s", report_setting(report, s, name));
+        text_wrap(report->out, lead, report->effects->setting[s].label);
+    }
+}
+
+/* Parameters and tokens of the base's cells of a size; tokens NaN if they differ. */
+static double base_tokens(const struct effects *effects, int size)
+{
+    double tokens = NAN;
+    for (int k = effects->start[effects->base]; k < effects->start[effects->base + 1]; k++) {
+        int cell = effects->order[k];
+        if (effects->size_of[cell] != size) {
+            continue;
+        }
+        if (!isnan(tokens) && effects->table->cell[cell].tokens != tokens) {
+            return NAN;
+        }
+        tokens = effects->table->cell[cell].tokens;
+    }
+    return tokens;
+}
+
+static double unigram_entropy(const struct effects *effects, int size)
+{
+    const struct table *table = effects->table;
+    for (int i = 0; table->unigram_entropy != NULL && i < table->cells; i++) {
+        if (effects->size_of[i] == size && isfinite(table->unigram_entropy[i])) {
+            return table->unigram_entropy[i];
+        }
+    }
+    return NAN;
+}
+
+/* Did the models learn anything? Their loss against the best constant prediction. */
+static int print_training(struct error *err, const struct report *report)
+{
+    int status = STATUS_OK;
+    struct text_table *columns = NULL;
+    const struct effects *effects = report->effects;
+    int unlearned = 0;
+    if (effects->base < 0) {
+        goto cleanup;
+    }
+    report_heading(report, "Training: held-out loss of the base recipe, nats per token");
+    TRY(text_table_open(err, "lrrrrrrrr", 2, &columns));
+    static const char *const head[] = {"",           "non-emb.",   "",
+                                       "tokens per", "",           "",
+                                       "seed",       "unigram",    "learned:",
+                                       "size",       "parameters", "tokens",
+                                       "parameter",  "seeds",      "loss",
+                                       "SD",         "entropy",    "entropy \xe2\x88\x92 loss"};
+    for (size_t i = 0; i < sizeof head / sizeof head[0]; i++) {
+        text_table_add(columns, "%s", head[i]);
+    }
+    for (int s = 0; s < effects->sizes; s++) {
+        struct mean loss = effects_mean(effects, effects->base, s, RESPONSE_LOSS, 0, report->last);
+        double tokens = base_tokens(effects, s);
+        double entropy = unigram_entropy(effects, s);
+        double parameters = effects->size[s].parameters;
+        text_table_add(columns, "%s", effects->size[s].name);
+        text_table_add(columns, "%s", text_count(parameters).s);
+        text_table_add(columns, "%s", text_count(tokens).s);
+        text_table_add(columns, "%s", text_significant(tokens / parameters, 3).s);
+        text_table_add(columns, "%d", loss.cells);
+        text_table_add(columns, "%s", text_fixed(loss.mean, 4, false).s);
+        text_table_add(columns, "%s", text_fixed(loss.sd, 4, false).s);
+        text_table_add(columns, "%s", text_fixed(entropy, 4, false).s);
+        text_table_add(columns, "%s", text_fixed(entropy - loss.mean, 4, false).s);
+        unlearned += loss.mean >= entropy;
+    }
+    TRY(text_table_print(err, report->out, columns, 1));
+    if (unlearned > 0) {
+        text_say(report->out, "  * ",
+                 "Warning: %d of %d sizes predict no better than the frequencies of single tokens "
+                 "do: they "
+                 "learned nothing, and their degradation says nothing.",
+                 unlearned, effects->sizes);
+    }
+cleanup:
+    text_table_free(columns);
+    return status;
+}
+
+static int choose_quantizer(struct error *err, const struct table *table, const char *name,
+                            int *quantizer)
+{
+    int status = STATUS_OK;
+    char known[512] = "";
+    *quantizer = 0;
+    for (int q = 0; q < table->quantizers; q++) {
+        if (strcmp(table->quantizer[q], name != NULL ? name : "w8a8") == 0) {
+            *quantizer = q;
+            goto cleanup;
+        }
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", q == 0 ? "" : ", ",
+                 table->quantizer[q]);
+    }
+    CHECK(err, name == NULL, STATUS_USAGE, "this study has no quantizer \"%s\"; it has %s", name,
+          known);
+cleanup:
+    return status;
+}
+
+static int print_answer(struct error *err, const struct report *report)
+{
+    int status = STATUS_OK;
+    if (report->done == 0) {
+        fputc('\n', report->out);
+        text_wrap(report->out, "", "No cell is finished yet: there is nothing to compare.");
+        goto cleanup;
+    }
+    TRY(print_training(err, report));
+    print_legend(report);
+    TRY(report_main_quantizer(err, report));
+    TRY(report_other_quantizers(err, report));
+    TRY(report_checkpoints(err, report));
+    if (report->full) {
+        TRY(report_sizes(err, report));
+    }
+cleanup:
+    return status;
+}
+
+int report_print(struct error *err, FILE *out, const struct table *table,
+                 const struct report_options *options)
+{
+    int status = STATUS_OK;
+    struct effects *effects = NULL;
+    TRY(effects_open(err, table, &effects));
+    struct report report = {.out = out,
+                            .table = table,
+                            .effects = effects,
+                            .full = options != NULL && options->full,
+                            .last = table->checkpoints - 1};
+    TRY(choose_quantizer(err, table, options != NULL ? options->quantizer : NULL,
+                         &report.quantizer));
+    for (int s = 0; s < effects->settings; s++) {
+        report.done += effects->setting[s].cells[CELL_DONE];
+        report.keys |= s != effects->base && text_width(effects->setting[s].label) > LABEL_WIDTH;
+    }
+    print_heading(&report);
+    print_words(&report);
+    TRY(print_answer(err, &report));
+    TRY(report_limits(err, &report));
+    CHECK(err, fflush(out) == 0 && !ferror(out), STATUS_FAILED, "the report cannot be written: %s",
+          strerror(errno));
+cleanup:
+    effects_free(effects);
+    return status;
+}

@@ -1,0 +1,58 @@
+/* The parts of a report; private to report*.c. */
+#ifndef RESULTS_REPORT_PARTS_H
+#define RESULTS_REPORT_PARTS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "results/effects.h"
+#include "results/text.h"
+
+/* KL, Δloss and effects on the loss are printed in 10⁻³ nats per token. */
+#define REPORT_SCALE 1e3
+#define REPORT_UNIT  "10\xe2\x81\xbb\xc2\xb3"
+#define REPORT_DELTA "\xce\x94" /* Δ */
+
+struct report {
+    FILE *out;
+    const struct table *table;
+    const struct effects *effects;
+    bool full;
+    int quantizer; /* of the main table */
+    int last;      /* final checkpoint */
+    bool keys;     /* labels of settings are too long for a table: S1, S2, … stand for them */
+    int done;      /* finished cells */
+};
+
+/* A setting's name in a table: its label, or its key. */
+const char *report_setting(const struct report *report, int setting, char name[CELL_LABEL]);
+
+/* Section heading, underlined. */
+void report_heading(const struct report *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* "more", "less", "undecided" …: what an effect's interval says about the degradation. */
+const char *report_word(const struct effect *effect);
+
+/* An effect on log KL in percent, one on Δloss or loss in REPORT_UNIT, with its interval. */
+struct text report_percent_interval(const struct interval *interval);
+struct text report_milli_interval(const struct interval *interval);
+
+/* Heading entries, and "9" or "8 of 9" pairs. */
+void report_add_head(struct text_table *table, const char *const *head, size_t count);
+void report_add_pairs(struct text_table *table, const struct effect *effect);
+#define REPORT_ADD_HEAD(table, head)                                                               \
+    report_add_head((table), (head), sizeof(head) / sizeof((head)[0]))
+
+/* report_effects.c */
+int report_main_quantizer(struct error *err, const struct report *report);
+int report_other_quantizers(struct error *err, const struct report *report);
+
+/* report_course.c */
+int report_checkpoints(struct error *err, const struct report *report);
+int report_sizes(struct error *err, const struct report *report);
+
+/* report_limits.c */
+int report_limits(struct error *err, const struct report *report);
+
+#endif

@@ -1,0 +1,226 @@
+#include "results/schema.h"
+
+#include <string.h>
+
+#define FIELD(member) offsetof(struct record, member), sizeof(((struct record *)0)->member)
+
+#define C                                                                                          \
+    1,                                                                                             \
+    {                                                                                              \
+        SCHEMA_CHECKPOINT                                                                          \
+    }
+#define CQ                                                                                         \
+    2,                                                                                             \
+    {                                                                                              \
+        SCHEMA_CHECKPOINT, SCHEMA_QUANTIZER                                                        \
+    }
+#define CW                                                                                         \
+    2,                                                                                             \
+    {                                                                                              \
+        SCHEMA_CHECKPOINT, SCHEMA_WINDOW                                                           \
+    }
+#define CQW                                                                                        \
+    3,                                                                                             \
+    {                                                                                              \
+        SCHEMA_CHECKPOINT, SCHEMA_QUANTIZER, SCHEMA_WINDOW                                         \
+    }
+#define T                                                                                          \
+    1,                                                                                             \
+    {                                                                                              \
+        SCHEMA_TRACE                                                                               \
+    }
+#define ONE                                                                                        \
+    0,                                                                                             \
+    {                                                                                              \
+        0                                                                                          \
+    }
+
+#define TEXT(member, role, long_name, comment)                                                     \
+    {                                                                                              \
+#member, ONE, SCHEMA_TEXT, role, "1", long_name, comment, NULL, FIELD(member)              \
+    }
+#define NUMBER(member, shape, type, role, units, long_name, comment, ancillary)                    \
+    {                                                                                              \
+#member, shape, type, role, units, long_name, comment, ancillary, FIELD(member)            \
+    }
+
+static const struct schema_entry entries[] = {
+    {"status", ONE, SCHEMA_STATUS, SCHEMA_RESULT, "1", "state of the cell",
+     "METHOD §2: a run whose loss is not finite is diverged, which is a result; its checkpoints "
+     "before that are kept",
+     NULL, FIELD(status)},
+    TEXT(reason, SCHEMA_RESULT, "why the cell diverged or failed", "METHOD §2; empty otherwise"),
+
+    NUMBER(training_fraction, C, SCHEMA_DOUBLE, SCHEMA_STUDY_WIDE, "1",
+           "fraction of the training run at the checkpoint",
+           "METHOD §4: fixed fractions of the run", NULL),
+    NUMBER(step, C, SCHEMA_INT64, SCHEMA_RESULT, "1", "optimizer steps done at the checkpoint",
+           "METHOD §4", NULL),
+    NUMBER(tokens, C, SCHEMA_INT64, SCHEMA_RESULT, "1", "training tokens seen at the checkpoint",
+           "METHOD §4: steps x sequences per step x context", NULL),
+    NUMBER(loss, C, SCHEMA_DOUBLE, SCHEMA_RESULT, "1", "held-out cross-entropy, nats per token",
+           "METHOD §4: from the fp32 master weights, in fp32, mean over all held-out positions",
+           "loss_se"),
+    NUMBER(loss_se, C, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "standard error of loss over windows, nats per token",
+           "METHOD §4: describes one run, never a contrast", NULL),
+    NUMBER(loss_in_training_precision, C, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "held-out cross-entropy in the training precision, nats per token",
+           "METHOD §4: evaluation in the training type is a separate response", NULL),
+    NUMBER(kl_unigram, C, SCHEMA_DOUBLE, SCHEMA_RESULT, "1", "KL(p||unigram), nats per token",
+           "METHOD §4: what the model has learned beyond byte frequencies", NULL),
+
+    NUMBER(quantized_loss, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "held-out cross-entropy of the quantized model, nats per token", "METHOD §3, 4",
+           "quantized_loss_se"),
+    NUMBER(quantized_loss_se, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "standard error of quantized_loss over windows, nats per token",
+           "METHOD §4: describes one run, never a contrast", NULL),
+    NUMBER(delta_loss, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "cross-entropy increase by quantization, nats per token",
+           "METHOD §4: quantized_loss - loss, paired over windows", "delta_loss_se"),
+    NUMBER(delta_loss_se, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "standard error of delta_loss over paired windows, nats per token",
+           "METHOD §4: describes one run, never a contrast", NULL),
+    NUMBER(relative_loss_increase, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "relative cross-entropy increase by quantization", "METHOD §4: CE_q / CE - 1", NULL),
+    NUMBER(kl, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "KL(p||p_q) of full-precision and quantized predictions, nats per token",
+           "METHOD §4: mean over all held-out positions and the full vocabulary, in fp64", "kl_se"),
+    NUMBER(kl_se, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "standard error of kl over windows, nats per token",
+           "METHOD §4: describes one run, never a contrast", NULL),
+    NUMBER(log_kl, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "natural logarithm of kl: the primary response", "METHOD §4, 6", NULL),
+    NUMBER(kl_over_unigram, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "share of the learned information destroyed by quantization",
+           "METHOD §4: KL(p||p_q) / KL(p||unigram)", NULL),
+    NUMBER(top1_agreement, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "fraction of positions where both models predict the same token", "METHOD §4", NULL),
+
+    NUMBER(window_loss, CW, SCHEMA_FLOAT, SCHEMA_RESULT, "1",
+           "cross-entropy of one held-out window, nats per token",
+           "METHOD §4: per-window values, the same windows for every cell", NULL),
+    NUMBER(window_quantized_loss, CQW, SCHEMA_FLOAT, SCHEMA_RESULT, "1",
+           "cross-entropy of the quantized model on one held-out window, nats per token",
+           "METHOD §4: per-window values, the same windows for every cell", NULL),
+    NUMBER(window_kl, CQW, SCHEMA_FLOAT, SCHEMA_RESULT, "1",
+           "KL(p||p_q) on one held-out window, nats per token",
+           "METHOD §4: per-window values, the same windows for every cell", NULL),
+
+    NUMBER(trace_step, T, SCHEMA_INT64, SCHEMA_RESULT, "1", "optimizer step of the trace point",
+           "METHOD §2", NULL),
+    NUMBER(trace_loss, T, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "training cross-entropy, nats per token", "METHOD §2", NULL),
+    NUMBER(trace_grad_norm, T, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "global gradient norm before clipping", "METHOD §2", NULL),
+    NUMBER(trace_learning_rate, T, SCHEMA_DOUBLE, SCHEMA_RESULT, "1", "learning rate", "METHOD §2",
+           NULL),
+    NUMBER(trace_loss_scale, T, SCHEMA_DOUBLE, SCHEMA_RESULT, "1", "dynamic loss scale",
+           "METHOD §2: 1 unless the training precision is fp16", NULL),
+
+    NUMBER(unigram_entropy, ONE, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "cross-entropy of the held-out text under its training unigram, nats per token",
+           "METHOD §4: the loss of a model that knows byte frequencies only", NULL),
+    NUMBER(skipped_steps, ONE, SCHEMA_INT, SCHEMA_RESULT, "1",
+           "optimizer steps skipped on a non-finite gradient", "METHOD §2: fp16 only", NULL),
+    NUMBER(final_loss_scale, ONE, SCHEMA_DOUBLE, SCHEMA_RESULT, "1", "loss scale at the end",
+           "METHOD §2: 1 unless the training precision is fp16", NULL),
+    NUMBER(final_train_loss, ONE, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "training cross-entropy at the end, nats per token",
+           "METHOD §2: mean of the last trace interval", NULL),
+    NUMBER(calibration_windows, ONE, SCHEMA_INT, SCHEMA_RESULT, "1",
+           "calibration windows from the training text", "METHOD §3", NULL),
+
+    NUMBER(wall_time_train, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "s", "wall time of training",
+           "how the cell was made; not part of the result", NULL),
+    NUMBER(wall_time_evaluate, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "s",
+           "wall time of quantization and evaluation",
+           "how the cell was made; not part of the result", NULL),
+    NUMBER(tokens_per_second, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "s-1",
+           "training tokens per second", "how the cell was made; not part of the result", NULL),
+    NUMBER(peak_memory, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "byte",
+           "peak resident memory of the rank's process",
+           "how the cell was made; not part of the result", NULL),
+    NUMBER(attempts, ONE, SCHEMA_INT, SCHEMA_PROVENANCE, "1", "times the cell was begun",
+           "how the cell was made; not part of the result", NULL),
+    NUMBER(team_size, ONE, SCHEMA_INT, SCHEMA_PROVENANCE, "1", "ranks that worked on the cell",
+           "METHOD §2: results do not depend on it", NULL),
+    TEXT(isa, SCHEMA_PROVENANCE, "instruction set of the kernels",
+         "METHOD §2: part of what the same result means"),
+    TEXT(matmul, SCHEMA_PROVENANCE, "matrix product library and its instruction set",
+         "METHOD §2: part of what the same result means"),
+    TEXT(host, SCHEMA_PROVENANCE, "host name", "how the cell was made; not part of the result"),
+    TEXT(cpu, SCHEMA_PROVENANCE, "processor model",
+         "how the cell was made; not part of the result"),
+    TEXT(started, SCHEMA_PROVENANCE, "begin of the cell, UTC, ISO 8601",
+         "how the cell was made; not part of the result"),
+    TEXT(finished, SCHEMA_PROVENANCE, "end of the cell, UTC, ISO 8601",
+         "how the cell was made; not part of the result"),
+    TEXT(version, SCHEMA_PROVENANCE, "version of ptqscale that ran the cell",
+         "how the cell was made; not part of the result"),
+    TEXT(commit, SCHEMA_PROVENANCE, "source commit of ptqscale that ran the cell",
+         "how the cell was made; not part of the result"),
+};
+
+int schema_count(void)
+{
+    return (int)(sizeof entries / sizeof entries[0]);
+}
+
+const struct schema_entry *schema_entry(int index)
+{
+    return &entries[index];
+}
+
+const struct schema_entry *schema_find(const char *name)
+{
+    for (int i = 0; i < schema_count(); i++) {
+        if (strcmp(entries[i].name, name) == 0) {
+            return &entries[i];
+        }
+    }
+    return NULL;
+}
+
+const char *schema_dimension_name(enum schema_dimension dimension)
+{
+    static const char *const names[] = {"checkpoint", "quantizer", "window", "trace"};
+    return names[dimension];
+}
+
+size_t schema_length(const struct cell *cell, enum schema_dimension dimension)
+{
+    switch (dimension) {
+    case SCHEMA_CHECKPOINT:
+        return (size_t)cell->evaluate.checkpoints;
+    case SCHEMA_QUANTIZER:
+        return (size_t)cell->evaluate.quantizers;
+    case SCHEMA_WINDOW:
+        return (size_t)cell->evaluate.windows;
+    case SCHEMA_TRACE:
+    case SCHEMA_DIMENSIONS:
+        break;
+    }
+    return RECORD_TRACE;
+}
+
+size_t schema_values(const struct schema_entry *entry, const struct cell *cell)
+{
+    size_t values = 1;
+    for (int i = 0; i < entry->rank; i++) {
+        values *= schema_length(cell, entry->dimension[i]);
+    }
+    return values;
+}
+
+double *schema_numbers(const struct schema_entry *entry, const struct record *record)
+{
+    char *member = (char *)record + entry->offset;
+    return entry->rank > 0 ? *(double **)(void *)member : (double *)(void *)member;
+}
+
+char *schema_text(const struct schema_entry *entry, const struct record *record)
+{
+    return (char *)record + entry->offset;
+}

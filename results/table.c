@@ -1,0 +1,223 @@
+#include "results/table.h"
+
+#include <math.h>
+#include <netcdf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "results/netcdf_io.h"
+
+enum { MOST = 1 << 26 }; /* more values than any study of ours; larger is damage */
+
+struct source {
+    int id;
+    const char *path;
+    size_t cells, checkpoints, quantizers;
+};
+
+/* Numbers of a variable, _FillValue as NaN; allocated for the caller. `rank` of (cell,
+ * checkpoint, quantizer). */
+static int read_numbers(struct error *err, const struct source *source, const char *name, int rank,
+                        double **out)
+{
+    int status = STATUS_OK;
+    const size_t length[3] = {source->cells, source->checkpoints, source->quantizers};
+    size_t values = 1;
+    int varid = -1;
+    double fill = 0, *numbers = NULL;
+    for (int i = 0; i < rank; i++) {
+        values *= length[i];
+    }
+    numbers = malloc((values + 1) * sizeof *numbers);
+    CHECK(err, numbers != NULL, STATUS_FAILED, "%s: out of memory for %s", source->path, name);
+    if (values > 0) {
+        TRY(netcdf_find(err, source->id, source->path, name, rank, length, &varid));
+        NETCDF(err, source->path, name, nc_get_var_double(source->id, varid, numbers));
+        if (nc_get_att_double(source->id, varid, "_FillValue", &fill) == NC_NOERR) {
+            for (size_t i = 0; i < values; i++) {
+                numbers[i] = numbers[i] == fill ? NAN : numbers[i];
+            }
+        }
+    }
+    *out = numbers;
+    numbers = NULL;
+cleanup:
+    free(numbers);
+    return status;
+}
+
+/* Strings of a variable on a dimension of this length, cut to `size` bytes, one behind the other
+ * at out + i·stride. */
+static int read_texts(struct error *err, const struct source *source, const char *name,
+                      size_t length, void *out, size_t stride, size_t size)
+{
+    int status = STATUS_OK;
+    int varid = -1;
+    char **texts = calloc(length + 1, sizeof *texts);
+    CHECK(err, texts != NULL, STATUS_FAILED, "%s: out of memory for %s", source->path, name);
+    if (length > 0) {
+        TRY(netcdf_find(err, source->id, source->path, name, 1, &length, &varid));
+        NETCDF(err, source->path, name, nc_get_var_string(source->id, varid, texts));
+        for (size_t i = 0; i < length; i++) {
+            snprintf((char *)out + i * stride, size, "%s", texts[i] == NULL ? "" : texts[i]);
+        }
+        nc_free_string(length, texts);
+    }
+cleanup:
+    free(texts);
+    return status;
+}
+
+static int read_cells(struct error *err, const struct source *source, struct table *table)
+{
+    int status = STATUS_OK;
+    struct table_cell *cell = table->cell;
+    double *base = NULL, *parameters = NULL, *tokens = NULL, *state = NULL;
+    unsigned long long *seed = calloc(source->cells + 1, sizeof *seed);
+    int varid = -1;
+    CHECK(err, seed != NULL, STATUS_FAILED, "%s: out of memory", source->path);
+    TRY(read_texts(err, source, "cell_id", source->cells, cell->id, sizeof *cell, sizeof cell->id));
+    TRY(read_texts(err, source, "size", source->cells, cell->size, sizeof *cell,
+                   sizeof cell->size));
+    TRY(read_texts(err, source, "setting", source->cells, cell->setting, sizeof *cell,
+                   sizeof cell->setting));
+    TRY(read_numbers(err, source, "base", 1, &base));
+    TRY(read_numbers(err, source, "parameters", 1, &parameters));
+    TRY(read_numbers(err, source, "train_tokens", 1, &tokens));
+    TRY(read_numbers(err, source, "status", 1, &state));
+    TRY(netcdf_find(err, source->id, source->path, "seed", 1, &source->cells, &varid));
+    NETCDF(err, source->path, "seed", nc_get_var_ulonglong(source->id, varid, seed));
+    for (size_t i = 0; i < source->cells; i++) {
+        CHECK(err, state[i] >= CELL_PENDING && state[i] <= CELL_QUARANTINED, STATUS_FAILED,
+              "%s: cell %s has the unknown status %g", source->path, cell[i].id, state[i]);
+        cell[i].status = (enum cell_status)state[i];
+        cell[i].base = base[i] != 0;
+        cell[i].seed = seed[i];
+        cell[i].parameters = parameters[i];
+        cell[i].tokens = tokens[i];
+    }
+cleanup:
+    free(base);
+    free(parameters);
+    free(tokens);
+    free(state);
+    free(seed);
+    return status;
+}
+
+static int read_measured(struct error *err, const struct source *source, struct table *table)
+{
+    int status = STATUS_OK;
+    double *evaluate = NULL;
+    const size_t checkpoints = source->checkpoints;
+    int varid = -1;
+    TRY(netcdf_find(err, source->id, source->path, "training_fraction", 1, &checkpoints, &varid));
+    NETCDF(err, source->path, "training_fraction",
+           nc_get_var_double(source->id, varid, table->training_fraction));
+    TRY(read_texts(err, source, "quantizer", source->quantizers, table->quantizer,
+                   sizeof *table->quantizer, sizeof *table->quantizer));
+    TRY(read_texts(err, source, "isa", source->cells, table->isa, sizeof *table->isa,
+                   sizeof *table->isa));
+    TRY(read_numbers(err, source, "loss", 2, &table->loss));
+    TRY(read_numbers(err, source, "kl", 3, &table->kl));
+    TRY(read_numbers(err, source, "delta_loss", 3, &table->delta_loss));
+    TRY(read_numbers(err, source, "relative_loss_increase", 3, &table->relative_loss_increase));
+    TRY(read_numbers(err, source, "top1_agreement", 3, &table->top1_agreement));
+    TRY(read_numbers(err, source, "unigram_entropy", 1, &table->unigram_entropy));
+    TRY(read_numbers(err, source, "wall_time_train", 1, &table->wall_time));
+    TRY(read_numbers(err, source, "wall_time_evaluate", 1, &evaluate));
+    for (size_t i = 0; i < source->cells; i++) {
+        table->wall_time[i] += evaluate[i];
+    }
+cleanup:
+    free(evaluate);
+    return status;
+}
+
+static int read_globals(struct error *err, const struct source *source, struct table *table)
+{
+    int status = STATUS_OK;
+    const struct {
+        const char *name;
+        char *out;
+        size_t size;
+    } text[] = {
+        {"study_name", table->name, sizeof table->name},
+        {"title", table->title, sizeof table->title},
+        {"study_note", table->note, sizeof table->note},
+        {"study_design", table->design, sizeof table->design},
+        {"commit", table->commit, sizeof table->commit},
+        {"version", table->version, sizeof table->version},
+        {"date_created", table->date, sizeof table->date},
+    };
+    for (size_t i = 0; i < sizeof text / sizeof text[0]; i++) {
+        TRY(netcdf_get_text(err, source->id, source->path, text[i].name, i == 0, text[i].out,
+                            text[i].size));
+    }
+cleanup:
+    return status;
+}
+
+int table_read(struct error *err, const char *path, struct table **table)
+{
+    int status = STATUS_OK;
+    bool open = false;
+    struct source source = {.path = path};
+    struct table *read = calloc(1, sizeof *read);
+    CHECK(err, read != NULL, STATUS_FAILED, "%s: out of memory", path);
+    TRY(netcdf_open(err, path, &source.id));
+    open = true;
+    TRY(read_globals(err, &source, read));
+    TRY(netcdf_length(err, source.id, path, "cell", &source.cells));
+    TRY(netcdf_length(err, source.id, path, "checkpoint", &source.checkpoints));
+    int dimension = -1; /* a study may have no quantizers */
+    if (nc_inq_dimid(source.id, "quantizer", &dimension) == NC_NOERR) {
+        TRY(netcdf_length(err, source.id, path, "quantizer", &source.quantizers));
+    }
+    CHECK(err,
+          source.cells <= MOST && source.checkpoints <= CELL_CHECKPOINTS &&
+              source.quantizers <= CELL_QUANTIZERS,
+          STATUS_FAILED, "%s: %zu cells, %zu checkpoints, %zu quantizers are out of range", path,
+          source.cells, source.checkpoints, source.quantizers);
+    read->cells = (int)source.cells;
+    read->checkpoints = (int)source.checkpoints;
+    read->quantizers = (int)source.quantizers;
+    read->cell = calloc(source.cells + 1, sizeof *read->cell);
+    read->quantizer = calloc(source.quantizers + 1, sizeof *read->quantizer);
+    read->training_fraction = calloc(source.checkpoints + 1, sizeof *read->training_fraction);
+    read->isa = calloc(source.cells + 1, sizeof *read->isa);
+    CHECK(err,
+          read->cell != NULL && read->quantizer != NULL && read->training_fraction != NULL &&
+              read->isa != NULL,
+          STATUS_FAILED, "%s: out of memory for %zu cells", path, source.cells);
+    TRY(read_cells(err, &source, read));
+    TRY(read_measured(err, &source, read));
+    *table = read;
+    read = NULL;
+cleanup:
+    if (open) {
+        nc_close(source.id);
+    }
+    table_free(read);
+    return status;
+}
+
+void table_free(struct table *table)
+{
+    if (table == NULL) {
+        return;
+    }
+    free(table->cell);
+    free(table->quantizer);
+    free(table->training_fraction);
+    free(table->loss);
+    free(table->kl);
+    free(table->delta_loss);
+    free(table->relative_loss_increase);
+    free(table->top1_agreement);
+    free(table->unigram_entropy);
+    free(table->wall_time);
+    free(table->isa);
+    free(table);
+}

@@ -1,0 +1,40 @@
+/* study.nc read back for analysis: what the report needs, nothing of how it is stored. */
+#ifndef RESULTS_TABLE_H
+#define RESULTS_TABLE_H
+
+#include <stdint.h>
+
+#include "jobs/cell.h"
+#include "results/record.h"
+
+struct table_cell {
+    char id[CELL_ID];
+    char size[CELL_NAME];
+    char setting[CELL_LABEL];
+    bool base;
+    uint64_t seed;
+    double parameters;
+    double tokens;
+    enum cell_status status;
+};
+
+struct table {
+    char name[CELL_NAME], title[256], note[1024], design[32];
+    int cells, checkpoints, quantizers;
+    struct table_cell *cell;   /* (cells) */
+    char (*quantizer)[32];     /* (quantizers) */
+    double *training_fraction; /* (checkpoints) */
+    double *loss;              /* (cells, checkpoints) */
+    double *kl, *delta_loss, *relative_loss_increase,
+        *top1_agreement;     /* (cells, checkpoints, quantizers) */
+    double *unigram_entropy; /* (cells) */
+    double *wall_time;       /* (cells) train + evaluate, seconds */
+    char (*isa)[32];         /* (cells) */
+    char commit[RECORD_TEXT], version[RECORD_TEXT], date[32];
+};
+
+/* Read a study.nc. STATUS_FAILED when it is not one (the message says what is missing). Free with table_free. */
+int table_read(struct error *err, const char *path, struct table **table);
+void table_free(struct table *table); /* NULL is fine */
+
+#endif

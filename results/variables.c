@@ -1,0 +1,314 @@
+#include "results/variables.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "results/netcdf_io.h"
+
+static const char status_meanings[] = "pending running done diverged failed quarantined";
+
+/* ---- defining ---- */
+
+static nc_type disk_type(enum schema_type type)
+{
+    switch (type) {
+    case SCHEMA_DOUBLE:
+        return NC_DOUBLE;
+    case SCHEMA_FLOAT:
+        return NC_FLOAT;
+    case SCHEMA_INT:
+        return NC_INT;
+    case SCHEMA_INT64:
+        return NC_INT64;
+    case SCHEMA_TEXT:
+        return NC_STRING;
+    case SCHEMA_STATUS:
+        break;
+    }
+    return NC_BYTE;
+}
+
+/* Has the entry a variable: do all its dimensions have a length, and is it no text of a cell
+ * file? */
+static bool has_variable(const struct variables *variables, const struct schema_entry *entry)
+{
+    return schema_values(entry, variables->cell) > 0 &&
+           (variables->cells > 0 || entry->type != SCHEMA_TEXT);
+}
+
+static bool has_cell(const struct variables *variables, const struct schema_entry *entry)
+{
+    return variables->cells > 0 && entry->role != SCHEMA_STUDY_WIDE;
+}
+
+/* Chunks hold whole cells: about 64 KiB of them, or one that is larger. */
+static void choose_chunks(const struct variables *variables, const struct schema_entry *entry,
+                          struct netcdf_variable *variable)
+{
+    size_t values = schema_values(entry, variables->cell);
+    bool study = has_cell(variables, entry);
+    if (!study && entry->type != SCHEMA_FLOAT) {
+        return; /* small, and under the file's own checksum: contiguous */
+    }
+    size_t many = ((size_t)1 << 13) / values;
+    int first = 0;
+    if (study) {
+        variable->chunk[first++] = many == 0                 ? 1
+                                   : many < variables->cells ? many
+                                                             : variables->cells;
+    }
+    for (int i = 0; i < entry->rank; i++) {
+        variable->chunk[first + i] = schema_length(variables->cell, entry->dimension[i]);
+    }
+}
+
+static int define_entry(struct error *err, struct variables *variables,
+                        const struct schema_entry *entry, const char *coordinates, int *id)
+{
+    int status = STATUS_OK;
+    static const char *const content[] = {"modelResult", "auxiliaryInformation", "coordinate"};
+    struct netcdf_variable variable = {
+        .name = entry->name,
+        .type = disk_type(entry->type),
+        .fill = entry->type != SCHEMA_TEXT && entry->type != SCHEMA_STATUS &&
+                entry->role != SCHEMA_STUDY_WIDE,
+        .units = entry->units,
+        .long_name = entry->long_name,
+    };
+    if (variables->cells > 0) {
+        variable.comment = entry->comment;
+        variable.content = content[entry->role];
+        variable.ancillary = entry->ancillary;
+    }
+    char all[1024];
+    if (has_cell(variables, entry)) {
+        variable.dimension[variable.rank++] = variables->cell_dimension;
+    }
+    snprintf(all, sizeof all, "%s", coordinates == NULL ? "" : coordinates);
+    for (int i = 0; i < entry->rank; i++) {
+        variable.dimension[variable.rank++] = variables->dimension[entry->dimension[i]];
+        const char *label = entry->dimension[i] == SCHEMA_CHECKPOINT  ? "training_fraction"
+                            : entry->dimension[i] == SCHEMA_QUANTIZER ? "quantizer"
+                                                                      : NULL;
+        if (label != NULL && coordinates != NULL) {
+            size_t used = strlen(all);
+            snprintf(all + used, sizeof all - used, "%s%s", used > 0 ? " " : "", label);
+        }
+    }
+    if (entry->role == SCHEMA_RESULT && all[0] != '\0') {
+        variable.coordinates = all;
+    } else if (entry->role == SCHEMA_PROVENANCE) {
+        variable.coordinates = coordinates;
+    }
+    choose_chunks(variables, entry, &variable);
+    TRY(netcdf_define(err, variables->file, variables->path, &variable, id));
+    if (entry->type == SCHEMA_STATUS) {
+        TRY(netcdf_put_flags(err, variables->file, variables->path, *id, CELL_QUARANTINED + 1,
+                             status_meanings));
+    }
+cleanup:
+    return status;
+}
+
+/* Coordinates of the record's own dimensions. training_fraction is a schema entry. */
+static const struct netcdf_variable own_coordinates[] = {
+    {.name = "checkpoint",
+     .type = NC_INT,
+     .long_name = "number of the evaluation checkpoint",
+     .comment = "METHOD §4; training_fraction says where in the run it lies"},
+    {.name = "quantizer",
+     .type = NC_STRING,
+     .long_name = "name of the quantizer",
+     .comment = "METHOD §3"},
+    {.name = "window",
+     .type = NC_INT,
+     .long_name = "number of the held-out window",
+     .comment = "METHOD §4: the same windows for every cell"},
+    {.name = "trace",
+     .type = NC_INT,
+     .long_name = "number of the training trace point",
+     .comment = "METHOD §2; trace_step says where in the run it lies"},
+};
+
+static const struct netcdf_variable quantizer_facts[] = {
+    {.name = "quantizer_weight_bits",
+     .type = NC_INT,
+     .long_name = "bits of a weight",
+     .comment = "METHOD §3"},
+    {.name = "quantizer_activation_bits",
+     .type = NC_INT,
+     .long_name = "bits of an activation",
+     .comment = "METHOD §3; 0 = activations are not quantized"},
+    {.name = "quantizer_description",
+     .type = NC_STRING,
+     .long_name = "what the quantizer does",
+     .comment = "METHOD §3"},
+    {.name = "quantizer_every_checkpoint",
+     .type = NC_BYTE,
+     .long_name = "evaluated at every checkpoint, not only at the last",
+     .comment = "METHOD §4"},
+};
+
+static int define_coordinate(struct error *err, const struct variables *variables,
+                             const struct netcdf_variable *of, int dimension)
+{
+    int status = STATUS_OK;
+    int id = -1;
+    struct netcdf_variable variable = *of;
+    variable.rank = 1;
+    variable.dimension[0] = dimension;
+    variable.units = "1";
+    variable.content = "coordinate";
+    TRY(netcdf_define(err, variables->file, variables->path, &variable, &id));
+    if (variable.type == NC_BYTE) {
+        TRY(netcdf_put_flags(err, variables->file, variables->path, id, 2, "no yes"));
+    }
+cleanup:
+    return status;
+}
+
+int variables_define_dimensions(struct error *err, struct variables *variables)
+{
+    int status = STATUS_OK;
+    CHECK(err, schema_count() <= VARIABLES_MOST, STATUS_FAILED, "%s: more than %d variables",
+          variables->path, (int)VARIABLES_MOST);
+    if (variables->cells > 0) {
+        NETCDF(err, variables->path, "dimension cell",
+               nc_def_dim(variables->file, "cell", variables->cells, &variables->cell_dimension));
+    }
+    for (int i = 0; i < SCHEMA_DIMENSIONS; i++) {
+        size_t length = schema_length(variables->cell, (enum schema_dimension)i);
+        variables->dimension[i] = -1;
+        if (length > 0) { /* 0 would mean "unlimited" */
+            const char *name = schema_dimension_name((enum schema_dimension)i);
+            NETCDF(err, variables->path, name,
+                   nc_def_dim(variables->file, name, length, &variables->dimension[i]));
+            if (variables->cells > 0 || i == SCHEMA_QUANTIZER) {
+                TRY(define_coordinate(err, variables, &own_coordinates[i],
+                                      variables->dimension[i]));
+            }
+        }
+    }
+    for (size_t i = 0; i < sizeof quantizer_facts / sizeof quantizer_facts[0] &&
+                       variables->dimension[SCHEMA_QUANTIZER] >= 0 && variables->cells > 0;
+         i++) {
+        TRY(define_coordinate(err, variables, &quantizer_facts[i],
+                              variables->dimension[SCHEMA_QUANTIZER]));
+    }
+cleanup:
+    return status;
+}
+
+int variables_define(struct error *err, struct variables *variables, const char *coordinates)
+{
+    int status = STATUS_OK;
+    for (int i = 0; i < schema_count(); i++) {
+        variables->id[i] = -1;
+        if (has_variable(variables, schema_entry(i))) {
+            TRY(define_entry(err, variables, schema_entry(i), coordinates, &variables->id[i]));
+        }
+    }
+cleanup:
+    return status;
+}
+
+/* ---- coordinates ---- */
+
+static int put_counter(struct error *err, const struct variables *variables, const char *name,
+                       size_t length)
+{
+    int status = STATUS_OK;
+    int id = -1;
+    int *number = malloc(length * sizeof *number);
+    CHECK(err, number != NULL, STATUS_FAILED, "%s: out of memory for %zu numbers", variables->path,
+          length);
+    for (size_t i = 0; i < length; i++) {
+        number[i] = (int)i;
+    }
+    NETCDF(err, variables->path, name, nc_inq_varid(variables->file, name, &id));
+    NETCDF(err, variables->path, name, nc_put_var_int(variables->file, id, number));
+cleanup:
+    free(number);
+    return status;
+}
+
+static int put_quantizers(struct error *err, const struct variables *variables)
+{
+    int status = STATUS_OK;
+    const struct cell_evaluate *evaluate = &variables->cell->evaluate;
+    const char *name[CELL_QUANTIZERS], *description[CELL_QUANTIZERS];
+    int weight_bits[CELL_QUANTIZERS], activation_bits[CELL_QUANTIZERS], id = -1;
+    signed char every[CELL_QUANTIZERS];
+    const char *path = variables->path;
+    int file = variables->file;
+    for (int i = 0; i < evaluate->quantizers; i++) {
+        name[i] = evaluate->quantizer[i].name;
+        description[i] = evaluate->quantizer[i].description;
+        weight_bits[i] = evaluate->quantizer[i].weight_bits;
+        activation_bits[i] = evaluate->quantizer[i].activation_bits;
+        every[i] = evaluate->every_checkpoint[i] ? 1 : 0;
+    }
+    NETCDF(err, path, "quantizer", nc_inq_varid(file, "quantizer", &id));
+    NETCDF(err, path, "quantizer", nc_put_var_string(file, id, name));
+    if (variables->cells == 0) {
+        return status;
+    }
+    NETCDF(err, path, "quantizer_weight_bits", nc_inq_varid(file, "quantizer_weight_bits", &id));
+    NETCDF(err, path, "quantizer_weight_bits", nc_put_var_int(file, id, weight_bits));
+    NETCDF(err, path, "quantizer_activation_bits",
+           nc_inq_varid(file, "quantizer_activation_bits", &id));
+    NETCDF(err, path, "quantizer_activation_bits", nc_put_var_int(file, id, activation_bits));
+    NETCDF(err, path, "quantizer_description", nc_inq_varid(file, "quantizer_description", &id));
+    NETCDF(err, path, "quantizer_description", nc_put_var_string(file, id, description));
+    NETCDF(err, path, "quantizer_every_checkpoint",
+           nc_inq_varid(file, "quantizer_every_checkpoint", &id));
+    NETCDF(err, path, "quantizer_every_checkpoint", nc_put_var_schar(file, id, every));
+cleanup:
+    return status;
+}
+
+int variables_put_coordinates(struct error *err, const struct variables *variables)
+{
+    int status = STATUS_OK;
+    if (variables->cells > 0) {
+        TRY(put_counter(err, variables, "cell", variables->cells));
+        for (int i = 0; i < SCHEMA_DIMENSIONS; i++) {
+            if (variables->dimension[i] >= 0 && i != SCHEMA_QUANTIZER) {
+                TRY(put_counter(err, variables, schema_dimension_name((enum schema_dimension)i),
+                                schema_length(variables->cell, (enum schema_dimension)i)));
+            }
+        }
+        for (int i = 0; i < schema_count(); i++) { /* a cell file has it from its record */
+            if (schema_entry(i)->role == SCHEMA_STUDY_WIDE && variables->id[i] >= 0) {
+                NETCDF(err, variables->path, schema_entry(i)->name,
+                       nc_put_var_double(variables->file, variables->id[i],
+                                         variables->cell->evaluate.fraction));
+            }
+        }
+    }
+    if (variables->dimension[SCHEMA_QUANTIZER] >= 0) {
+        TRY(put_quantizers(err, variables));
+    }
+cleanup:
+    return status;
+}
+
+int variables_find(struct error *err, struct variables *variables)
+{
+    int status = STATUS_OK;
+    for (int i = 0; i < schema_count(); i++) {
+        const struct schema_entry *entry = schema_entry(i);
+        size_t length[SCHEMA_RANK];
+        for (int d = 0; d < entry->rank; d++) {
+            length[d] = schema_length(variables->cell, entry->dimension[d]);
+        }
+        variables->id[i] = -1;
+        if (has_variable(variables, entry)) {
+            TRY(netcdf_find(err, variables->file, variables->path, entry->name, entry->rank, length,
+                            &variables->id[i]));
+        }
+    }
+cleanup:
+    return status;
+}
