@@ -1,0 +1,261 @@
+#include "study/evaluate.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "study/quantize.h"
+
+/* Sums over the positions of one window, (windows) each, zero where another rank works; per quantizer (Q, windows). */
+struct sums {
+    double *loss, *training_loss, *kl_unigram;
+    double *quantized_loss, *kl, *agreement;
+    double *all; /* one allocation: a team adds it up in one go */
+    size_t length;
+};
+
+struct evaluation {
+    const struct cell *cell;
+    const struct corpus *corpus;
+    struct model *model;
+    const float *master;
+    float *operands; /* rounded to the training type; NULL for fp32 */
+    int active;      /* quantizers evaluated here */
+    int column[CELL_QUANTIZERS];
+    struct quantized *quantized[CELL_QUANTIZERS];
+    uint8_t *inputs, *targets;
+    double *log_p; /* (N, V) */
+    double *log_q; /* (V) */
+    int *best;     /* (N) most likely token */
+    struct sums sums;
+};
+
+static int sums_create(struct error *err, int windows, int quantizers, struct sums *s)
+{
+    int status = STATUS_OK;
+    const size_t w = (size_t)windows, q = (size_t)quantizers;
+    s->length = 3 * w + 3 * w * q;
+    s->all = calloc(s->length, sizeof *s->all);
+    CHECK(err, s->all, STATUS_FAILED, "out of memory for %d windows", windows);
+    s->loss = s->all;
+    s->training_loss = s->loss + w;
+    s->kl_unigram = s->training_loss + w;
+    s->quantized_loss = s->kl_unigram + w;
+    s->kl = s->quantized_loss + w * q;
+    s->agreement = s->kl + w * q;
+cleanup:
+    return status;
+}
+
+static int prepare(struct error *err, struct evaluation *e, int index)
+{
+    int status = STATUS_OK;
+    const struct cell *cell = e->cell;
+    const struct cell_evaluate *ev = &cell->evaluate;
+    const struct layout *layout = model_layout(e->model);
+    const size_t rows = (size_t)cell->train.micro_batch * cell->size.context;
+    const size_t vocabulary = (size_t)cell->model.vocabulary;
+    bool calibrated = false;
+    float *absmax = calloc((size_t)cell->size.layers * SITES, sizeof *absmax);
+    e->inputs = malloc(rows);
+    e->targets = malloc(rows);
+    e->log_p = malloc(rows * vocabulary * sizeof *e->log_p);
+    e->log_q = malloc(vocabulary * sizeof *e->log_q);
+    e->best = malloc(rows * sizeof *e->best);
+    CHECK(err, absmax && e->inputs && e->targets && e->log_p && e->log_q && e->best, STATUS_FAILED,
+          "out of memory to evaluate size %s", cell->size.name);
+    if (cell->train.precision != PRECISION_FP32) {
+        e->operands = malloc(layout->length * sizeof *e->operands);
+        CHECK(err, e->operands, STATUS_FAILED, "out of memory to evaluate size %s",
+              cell->size.name);
+        model_kernels(e->model)->round(cell->train.precision, layout->length, e->master,
+                                       e->operands);
+    }
+    for (int q = 0; q < ev->quantizers; q++) {
+        const struct quantizer *quantizer = &ev->quantizer[q];
+        if (index + 1 < ev->checkpoints && !ev->every_checkpoint[q]) {
+            continue;
+        }
+        if (quantizer->activations == ACTIVATIONS_PER_TENSOR && !calibrated) {
+            TRY(calibrate(err, e->model, e->corpus, e->master, ev->calibration_windows,
+                          ev->calibration_seed, cell->train.micro_batch, absmax));
+            calibrated = true;
+        }
+        TRY(quantized_create(err, layout, e->master, quantizer, absmax, &e->quantized[e->active]));
+        e->column[e->active++] = q;
+    }
+    TRY(sums_create(err, ev->windows, e->active, &e->sums));
+cleanup:
+    free(absmax);
+    return status;
+}
+
+static void release(struct evaluation *e)
+{
+    for (int i = 0; i < CELL_QUANTIZERS; i++) {
+        quantized_free(e->quantized[i]);
+    }
+    free(e->operands);
+    free(e->inputs);
+    free(e->targets);
+    free(e->log_p);
+    free(e->log_q);
+    free(e->best);
+    free(e->sums.all);
+}
+
+static int forward(struct error *err, struct evaluation *e, int count, enum precision precision,
+                   const float *operands, const struct quantized_site *sites, const float **logits)
+{
+    const struct dropout none = {0};
+    const struct weights weights = {.master = e->master, .operands = operands, .quantized = sites};
+    return model_forward(err, e->model, &weights, precision, &none, e->inputs, count, NULL, NULL,
+                         logits);
+}
+
+/* Full precision of `count` windows from `first`: loss, distance from the unigram, and log p kept for the quantizers. */
+static int full(struct error *err, struct evaluation *e, int first, int count)
+{
+    int status = STATUS_OK;
+    const struct kernels *k = model_kernels(e->model);
+    const int context = e->cell->size.context, v = e->cell->model.vocabulary;
+    const double *unigram = corpus_unigram(e->corpus);
+    const float *logits;
+    TRY(forward(err, e, count, PRECISION_FP32, e->master, NULL, &logits));
+    for (int r = 0; r < count * context; r++) {
+        double *log_p = e->log_p + (size_t)r * v;
+        const int w = first + r / context;
+        e->best[r] = k->log_softmax(v, logits + (size_t)r * v, log_p);
+        e->sums.loss[w] -= log_p[e->targets[r]];
+        e->sums.kl_unigram[w] += k->kl(v, log_p, unigram);
+    }
+    if (e->operands == NULL) {
+        memcpy(e->sums.training_loss + first, e->sums.loss + first,
+               (size_t)count * sizeof *e->sums.loss);
+        goto cleanup;
+    }
+    TRY(forward(err, e, count, e->cell->train.precision, e->operands, NULL, &logits));
+    for (int r = 0; r < count * context; r++) {
+        k->log_softmax(v, logits + (size_t)r * v, e->log_q);
+        e->sums.training_loss[first + r / context] -= e->log_q[e->targets[r]];
+    }
+cleanup:
+    return status;
+}
+
+static int quantized(struct error *err, struct evaluation *e, int first, int count, int active)
+{
+    int status = STATUS_OK;
+    const struct kernels *k = model_kernels(e->model);
+    const int context = e->cell->size.context, v = e->cell->model.vocabulary;
+    const size_t at = (size_t)active * e->cell->evaluate.windows + first;
+    const float *logits;
+    TRY(forward(err, e, count, PRECISION_FP32, e->master, quantized_sites(e->quantized[active]),
+                &logits));
+    for (int r = 0; r < count * context; r++) {
+        const size_t w = at + r / context;
+        const int best = k->log_softmax(v, logits + (size_t)r * v, e->log_q);
+        e->sums.quantized_loss[w] -= e->log_q[e->targets[r]];
+        e->sums.kl[w] += k->kl(v, e->log_p + (size_t)r * v, e->log_q);
+        e->sums.agreement[w] += best == e->best[r];
+    }
+cleanup:
+    return status;
+}
+
+static double mean(const double *x, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) {
+        sum += x[i];
+    }
+    return sum / n;
+}
+
+/* Standard error of the mean. */
+static double standard_error(const double *x, int n)
+{
+    const double m = mean(x, n);
+    double squares = 0;
+    for (int i = 0; i < n; i++) {
+        squares += (x[i] - m) * (x[i] - m);
+    }
+    return n > 1 ? sqrt(squares / (n - 1) / n) : NAN;
+}
+
+/* Window sums to the record's means. */
+static void conclude(struct evaluation *e, int index, struct record *r)
+{
+    const int windows = e->cell->evaluate.windows, context = e->cell->size.context;
+    const size_t w = (size_t)windows;
+    double *loss = r->window_loss + index * w;
+    for (size_t i = 0; i < e->sums.length; i++) {
+        e->sums.all[i] /= context;
+    }
+    memcpy(loss, e->sums.loss, w * sizeof *loss);
+    r->loss[index] = mean(loss, windows);
+    r->loss_se[index] = standard_error(loss, windows);
+    r->loss_in_training_precision[index] = mean(e->sums.training_loss, windows);
+    r->kl_unigram[index] = mean(e->sums.kl_unigram, windows);
+    for (int a = 0; a < e->active; a++) {
+        const size_t at = (size_t)index * r->quantizers + e->column[a];
+        double *quantized_loss = r->window_quantized_loss + at * w, *kl = r->window_kl + at * w;
+        memcpy(quantized_loss, e->sums.quantized_loss + a * w, w * sizeof *kl);
+        memcpy(kl, e->sums.kl + a * w, w * sizeof *kl);
+        r->quantized_loss[at] = mean(quantized_loss, windows);
+        r->quantized_loss_se[at] = standard_error(quantized_loss, windows);
+        r->kl[at] = mean(kl, windows);
+        r->kl_se[at] = standard_error(kl, windows);
+        r->log_kl[at] = r->kl[at] > 0 ? log(r->kl[at]) : NAN;
+        r->kl_over_unigram[at] = r->kl[at] / r->kl_unigram[index];
+        r->top1_agreement[at] = mean(e->sums.agreement + a * w, windows);
+        r->relative_loss_increase[at] = r->quantized_loss[at] / r->loss[index] - 1;
+        double *delta = e->sums.quantized_loss + a * w; /* its values are in the record now */
+        for (size_t i = 0; i < w; i++) {
+            delta[i] -= loss[i];
+        }
+        r->delta_loss[at] = mean(delta, windows);
+        r->delta_loss_se[at] = standard_error(delta, windows);
+    }
+}
+
+int evaluate(struct error *err, struct team *team, const struct corpus *corpus,
+             const struct cell *cell, struct model *model, const float *master, int index,
+             progress_fn *report, void *report_context, struct record *record)
+{
+    int status = STATUS_OK;
+    const int context = cell->size.context, group = cell->train.micro_batch;
+    const int windows = cell->evaluate.windows;
+    struct evaluation e = {.cell = cell, .corpus = corpus, .model = model, .master = master};
+    struct progress progress = {
+        .step = cell_checkpoint_step(cell, index), .steps = cell->train.steps, .phase = "evaluate"};
+    TRY(prepare(err, &e, index));
+    /* Groups of windows go round the team; their shapes do not depend on its size. */
+    for (int first = team->rank * group; first < windows; first += team->size * group) {
+        const int count = windows - first < group ? windows - first : group;
+        CHECK(err, !team->cancelled(team), STATUS_STOPPED, "cancelled");
+        for (int i = 0; i < count; i++) {
+            const uint8_t *w = corpus_held_out_window(corpus, context, first + i, windows);
+            memcpy(e.inputs + (size_t)i * context, w, (size_t)context);
+            memcpy(e.targets + (size_t)i * context, w + 1, (size_t)context);
+        }
+        TRY(full(err, &e, first, count));
+        for (int a = 0; a < e.active; a++) {
+            TRY(quantized(err, &e, first, count, a));
+        }
+        if (report) {
+            progress.loss = e.sums.loss[first] / context;
+            report(report_context, &progress);
+        }
+    }
+    /* Each window was summed by one rank; adding the others' zeros changes nothing. */
+    TRY(team->sum_double(team, e.sums.all, e.sums.length));
+    conclude(&e, index, record);
+    progress.loss = record->loss[index];
+    if (report) {
+        report(report_context, &progress);
+    }
+cleanup:
+    release(&e);
+    return status;
+}

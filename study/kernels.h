@@ -1,0 +1,123 @@
+/*
+ * What is not matmul: the formulas of METHOD §1–4 as vectorized loops. Every function exists once per
+ * instruction set (study/kernels/, compiled for each) and is reached through one table, chosen at run time.
+ *
+ * N = tokens (rows), d = d_model, f = d_ff, V = vocabulary, T = context, H = heads, hd = d / H.
+ * `precision` rounds results to the half type as METHOD §2 says; PRECISION_FP32 leaves them alone. Any width is
+ * accepted. Nothing allocates.
+ */
+#ifndef STUDY_KERNELS_H
+#define STUDY_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "jobs/cell.h"
+
+/* One dropout mask's place in the counter space; sequences of a micro-batch are numbered from `sequence`. */
+struct dropout_key {
+    uint64_t seed;
+    uint32_t step, sequence, site; /* site: layer and branch */
+};
+
+struct attention_shape {
+    int sequences, context, heads, head_dim;
+    const float *cosine, *sine; /* (T, hd/2) for rotary, NULL: no rotation */
+};
+
+struct kernels {
+    const char *name; /* "avx512" */
+
+    /* Round x[n] to the half type, in place or from `x` to `y` (may be the same). */
+    void (*round)(enum precision precision, size_t n, const float *x, float *y);
+
+    /* bf16 numbers in fp32 to 16 bits each; what is not one is cut off. */
+    void (*pack_bf16)(size_t n, const float *x, uint16_t *y);
+
+    /* y (N, n) = round(y + bias[n]); bias NULL: only round. */
+    void (*bias_round)(enum precision precision, int rows, int n, const float *bias, float *y);
+
+    /* sum[n] = column sums of y (N, n), rows in order. */
+    void (*column_sum)(int rows, int n, const float *y, float *sum);
+
+    /* out (N, d) = round(LayerNorm(x)); mean, rstd: (N) kept for backward. */
+    void (*layernorm_forward)(enum precision precision, int rows, int d, const float *x,
+                              const float *gain, const float *bias, float *out, float *mean,
+                              float *rstd);
+
+    /* dx (N, d) = round(dx + LayerNorm backward of dout1 + dout2); dout2 may be NULL. dgain, dbias: (d), written. */
+    void (*layernorm_backward)(enum precision precision, int rows, int d, const float *dout1,
+                               const float *dout2, const float *x, const float *mean,
+                               const float *rstd, const float *gain, float *dgain, float *dbias,
+                               float *dx);
+
+    /* a (N, f) = round(activation(h)); h is (N, f), for SwiGLU (N, 2f): gate, then up. */
+    void (*activation_forward)(enum activation kind, enum precision precision, int rows, int f,
+                               const float *h, float *a);
+    /* dh like h, from da (N, f). */
+    void (*activation_backward)(enum activation kind, enum precision precision, int rows, int f,
+                                const float *h, const float *da, float *dh);
+
+    /* Causal attention. qkv (N, 3d) before rotation; out (N, d); row_max, row_scale: (sequences, H, T) kept
+     * for backward. scratch: attention_scratch floats. */
+    void (*attention_forward)(enum precision precision, const struct attention_shape *shape,
+                              const float *qkv, float *out, float *row_max, float *row_scale,
+                              float *scratch);
+    void (*attention_backward)(enum precision precision, const struct attention_shape *shape,
+                               const float *qkv, const float *dout, const float *row_max,
+                               const float *row_scale, float *dqkv, float *scratch);
+
+    /* mask (sequences, per_sequence) = 1 with probability 1 − p, else 0. */
+    void (*dropout_mask)(struct dropout_key key, double p, int sequences, int per_sequence,
+                         uint8_t *mask);
+    /* y = round(x + scale·(m1·b1 + m2·b2)); masks may be NULL (all ones, scale ignored), b2 may be NULL. */
+    void (*residual)(enum precision precision, size_t n, const float *x, const float *b1,
+                     const uint8_t *m1, const float *b2, const uint8_t *m2, float scale, float *y);
+    /* y = round(m·scale·x) */
+    void (*mask_scale)(enum precision precision, size_t n, const float *x, const uint8_t *mask,
+                       float scale, float *y);
+
+    /* x (N, d) = round(scale·mask·(embedding[token] + position)); position NULL: none; mask NULL: none. */
+    void (*embed)(enum precision precision, int rows, int d, int context, const uint8_t *tokens,
+                  const float *embedding, const float *position, const uint8_t *mask, float scale,
+                  float *x);
+
+    /* Loss of each row in nats (rows) and, in place of the logits (N, V), their gradient times `scale`, rounded. */
+    void (*cross_entropy)(enum precision precision, int rows, int vocabulary,
+                          const uint8_t *targets, float scale, float *logits, float *loss);
+
+    /* Σ x² in fp64, lanes in a fixed order. */
+    double (*squared_sum)(size_t n, const float *x);
+    void (*add)(size_t n, const float *x, float *y); /* y += x */
+
+    /* One AdamW step on p[n]; g is multiplied by grad_scale first. rate, decay: η and η·λ of this step;
+     * correction1 = 1/(1−β1^t), correction2 = 1/(1−β2^t). */
+    void (*adamw)(size_t n, float grad_scale, float rate, float decay, float beta1, float beta2,
+                  float epsilon, float correction1, float correction2, const float *g, float *p,
+                  float *m, float *v);
+
+    /* Largest |x|; NaNs are passed over. */
+    float (*absmax)(size_t n, const float *x);
+    /* q = clamp(rint(x / s)) to ±limit, s = 0: 0. */
+    void (*quantize)(size_t n, const float *x, float s, int limit, int8_t *q);
+    /* y (n) = (float)acc·row_scale·scale[j] + bias[j] */
+    void (*rescale)(int n, const int32_t *acc, float row_scale, const float *scale,
+                    const float *bias, float *y);
+
+    /* log p (V) in fp64 of one row of logits; returns the index of the first maximum. */
+    int (*log_softmax)(int vocabulary, const float *logits, double *log_p);
+    /* Σ p·(d + expm1(−d)), d = log p − log q: KL(p‖q) in fp64 (METHOD §4). */
+    double (*kl)(int vocabulary, const double *log_p, const double *log_q);
+};
+
+/* The table for this machine, or for environment variable PTQSCALE_ISA = baseline | avx2 | avx512 if the machine has it. */
+const struct kernels *kernels_get(void);
+/* The table of that name, or NULL if this machine cannot run it. */
+const struct kernels *kernels_named(const char *name);
+
+enum { ATTENTION_BLOCK = 16 }; /* rows of a tile of scores */
+
+/* Floats of scratch that attention needs. */
+size_t attention_scratch(int context, int head_dim);
+
+#endif

@@ -1,0 +1,279 @@
+/*
+ * Causal attention, one sequence and head at a time, in blocks of rows: the scores of a block stay in cache and the keys
+ * above its diagonal are not touched. Heads are copied into buffers padded with zeros to whole tiles, which rids the
+ * products of tails. Half types: q·k, probabilities, outputs and their gradients round as METHOD §2 says of every matmul;
+ * softmax and its backward pass are fp32.
+ */
+#include "study/kernels/table.h"
+
+enum { BLOCK = ATTENTION_BLOCK };
+
+/* Rows and vectors of the register tile: as many accumulators as the registers hold. */
+#if VL == 16
+enum { TILE_ROWS = 8 };
+#else
+enum { TILE_ROWS = 4 };
+#endif
+
+INLINE void tile(int vectors, int accumulate, int k, const float *a, size_t row_step, size_t k_step,
+                 const float *b, size_t ldb, float *c, size_t ldc)
+{
+    vf acc[TILE_ROWS][2];
+    for (int r = 0; r < TILE_ROWS; r++) {
+        for (int v = 0; v < vectors; v++) {
+            acc[r][v] = accumulate ? vload(c + r * ldc + v * VL) : vset(0);
+        }
+    }
+    for (int i = 0; i < k; i++) {
+        vf b0 = vload(b + i * ldb), b1 = vectors > 1 ? vload(b + i * ldb + VL) : b0;
+        for (int r = 0; r < TILE_ROWS; r++) {
+            vf x = vset(a[r * row_step + i * k_step]);
+            acc[r][0] += x * b0;
+            if (vectors > 1) {
+                acc[r][1] += x * b1;
+            }
+        }
+    }
+    for (int r = 0; r < TILE_ROWS; r++) {
+        for (int v = 0; v < vectors; v++) {
+            vstore(c + r * ldc + v * VL, acc[r][v]);
+        }
+    }
+}
+
+/* C (m, n) = or += A·B; A's element (r, i) is a[r·row_step + i·k_step], B is (k, n). m and n are multiples of BLOCK. */
+INLINE void product(int accumulate, int m, int n, int k, const float *a, size_t row_step,
+                    size_t k_step, const float *b, size_t ldb, float *c, size_t ldc)
+{
+    for (int i = 0; i < m; i += TILE_ROWS) {
+        int j = 0;
+        for (; j + 2 * VL <= n; j += 2 * VL) {
+            tile(2, accumulate, k, a + i * row_step, row_step, k_step, b + j, ldb, c + i * ldc + j,
+                 ldc);
+        }
+        for (; j < n; j += VL) {
+            tile(1, accumulate, k, a + i * row_step, row_step, k_step, b + j, ldb, c + i * ldc + j,
+                 ldc);
+        }
+    }
+}
+
+/* Where one head's copies lie in the scratch; T and hd padded to whole blocks. */
+struct head {
+    int padded, width;       /* T, hd padded */
+    float *q, *k, *v, *grad; /* (T, hd) */
+    float *kt, *vt;          /* (hd, T) */
+    float *dq, *dk, *dv;     /* (T, hd) */
+    float *p, *ds;           /* (BLOCK, T) */
+};
+
+static struct head head_carve(int context, int head_dim, float *scratch)
+{
+    struct head h;
+    h.padded = (context + BLOCK - 1) / BLOCK * BLOCK;
+    h.width = (head_dim + BLOCK - 1) / BLOCK * BLOCK;
+    size_t n = (size_t)h.padded * h.width;
+    float **part[] = {&h.q, &h.k, &h.v, &h.grad, &h.kt, &h.vt, &h.dq, &h.dk, &h.dv};
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+        *part[i] = scratch;
+        scratch += n;
+    }
+    h.p = scratch;
+    h.ds = scratch + (size_t)BLOCK * h.padded;
+    return h;
+}
+
+/* Copy column block `from` (row stride `stride`) of T rows to (padded, width). */
+static void head_copy(const struct attention_shape *s, const struct head *h, const float *from,
+                      size_t stride, float *to)
+{
+    for (int t = 0; t < s->context; t++) {
+        memcpy(to + (size_t)t * h->width, from + t * stride, (size_t)s->head_dim * sizeof *to);
+    }
+}
+
+/* Rotate rows by their positions (direction 1) or back (−1), and round. */
+static void head_rotate(enum precision precision, const struct attention_shape *s,
+                        const struct head *h, float direction, float *x)
+{
+    const int half = s->head_dim / 2;
+    if (s->cosine == NULL) {
+        return;
+    }
+    for (int t = 0; t < s->context; t++) {
+        float *a = x + (size_t)t * h->width, *b = a + half;
+        const float *cosine = s->cosine + (size_t)t * half, *sine = s->sine + (size_t)t * half;
+        FOR_VECTORS(half, {
+            vf va = LOAD(a), vb_ = LOAD(b), c = LOAD(cosine), n = LOAD(sine) * direction;
+            STORE(a, vround(precision, va * c - vb_ * n));
+            STORE(b, vround(precision, va * n + vb_ * c));
+        });
+    }
+}
+
+static void head_transpose(const struct head *h, const float *x, float *xt)
+{
+    for (int t = 0; t < h->padded; t++) {
+        for (int c = 0; c < h->width; c++) {
+            xt[(size_t)c * h->padded + t] = x[(size_t)t * h->width + c];
+        }
+    }
+}
+
+static const vi lane_index = {
+    0, 1, 2,  3,
+#if VL >= 8
+    4, 5, 6,  7,
+#endif
+#if VL >= 16
+    8, 9, 10, 11, 12, 13, 14, 15,
+#endif
+};
+
+/* Scores of row t over `keys` columns, rounded and scaled, in place; −∞ above the diagonal. */
+INLINE vf row_scores(enum precision precision, const float *row, int j, int t, float scale)
+{
+    vf x = vround(precision, vload(row + j)) * scale;
+    return vselect(lane_index + j > t, vset(-INFINITY), x);
+}
+/* exp of scores − max, exactly zero above the diagonal. */
+INLINE vf row_exp(vf x, int j, int t, float max)
+{
+    return vselect(lane_index + j > t, vset(0), vexp(x - max));
+}
+
+void KERNEL(attention_forward)(enum precision precision, const struct attention_shape *s,
+                               const float *qkv, float *out, float *row_max, float *row_scale,
+                               float *scratch)
+{
+    const struct head h = head_carve(s->context, s->head_dim, scratch);
+    const int T = s->context, hd = s->head_dim, d = s->heads * hd;
+    const size_t stride = 3 * (size_t)d;
+    const float scale = 1.0f / sqrtf((float)hd);
+
+    memset(scratch, 0, attention_scratch(T, hd) * sizeof *scratch);
+    for (int unit = 0; unit < s->sequences * s->heads; unit++) {
+        const size_t first = (size_t)(unit / s->heads) * T;
+        const float *from = qkv + first * stride + (size_t)(unit % s->heads) * hd;
+        float *to = out + first * d + (size_t)(unit % s->heads) * hd;
+        float *max_t = row_max + (size_t)unit * T, *scale_t = row_scale + (size_t)unit * T;
+        head_copy(s, &h, from, stride, h.q);
+        head_copy(s, &h, from + d, stride, h.k);
+        head_copy(s, &h, from + 2 * d, stride, h.v);
+        head_rotate(precision, s, &h, 1.0f, h.q);
+        head_rotate(precision, s, &h, 1.0f, h.k);
+        head_transpose(&h, h.k, h.kt);
+
+        for (int t0 = 0; t0 < T; t0 += BLOCK) {
+            const int keys = t0 + BLOCK;
+            product(0, BLOCK, keys, hd, h.q + (size_t)t0 * h.width, (size_t)h.width, 1, h.kt,
+                    (size_t)h.padded, h.p, (size_t)h.padded);
+            for (int t = t0; t < keys; t++) {
+                float *row = h.p + (size_t)(t - t0) * h.padded;
+                if (t >= T) {
+                    memset(row, 0, (size_t)keys * sizeof *row);
+                    continue;
+                }
+                vf largest = vset(-INFINITY), sum = {0};
+                for (int j = 0; j < keys; j += VL) {
+                    vf x = row_scores(precision, row, j, t, scale);
+                    largest = vselect(x > largest, x, largest);
+                    vstore(row + j, x);
+                }
+                const float max = vmax(largest);
+                for (int j = 0; j < keys; j += VL) {
+                    vf e = row_exp(vload(row + j), j, t, max);
+                    sum += e;
+                    vstore(row + j, e);
+                }
+                const float inverse = 1.0f / vsum(sum);
+                for (int j = 0; j < keys; j += VL) {
+                    vstore(row + j, vround(precision, vload(row + j) * inverse));
+                }
+                max_t[t] = max;
+                scale_t[t] = inverse;
+            }
+            product(0, BLOCK, h.width, keys, h.p, (size_t)h.padded, 1, h.v, (size_t)h.width, h.dq,
+                    (size_t)h.width);
+            for (int t = t0; t < keys && t < T; t++) {
+                const float *o = h.dq + (size_t)(t - t0) * h.width;
+                float *y = to + (size_t)t * d;
+                FOR_VECTORS(hd, { STORE(y, vround(precision, LOAD(o))); });
+            }
+        }
+    }
+}
+
+void KERNEL(attention_backward)(enum precision precision, const struct attention_shape *s,
+                                const float *qkv, const float *dout, const float *row_max,
+                                const float *row_scale, float *dqkv, float *scratch)
+{
+    const struct head h = head_carve(s->context, s->head_dim, scratch);
+    const int T = s->context, hd = s->head_dim, d = s->heads * hd;
+    const size_t stride = 3 * (size_t)d, w = (size_t)h.width, padded = (size_t)h.padded;
+    const float scale = 1.0f / sqrtf((float)hd);
+
+    memset(scratch, 0, attention_scratch(T, hd) * sizeof *scratch);
+    for (int unit = 0; unit < s->sequences * s->heads; unit++) {
+        const size_t first = (size_t)(unit / s->heads) * T;
+        const size_t column = (size_t)(unit % s->heads) * hd;
+        const float *from = qkv + first * stride + column;
+        head_copy(s, &h, from, stride, h.q);
+        head_copy(s, &h, from + d, stride, h.k);
+        head_copy(s, &h, from + 2 * d, stride, h.v);
+        head_copy(s, &h, dout + first * d + column, (size_t)d, h.grad);
+        head_rotate(precision, s, &h, 1.0f, h.q);
+        head_rotate(precision, s, &h, 1.0f, h.k);
+        head_transpose(&h, h.k, h.kt);
+        head_transpose(&h, h.v, h.vt);
+        memset(h.dk, 0, padded * w * sizeof(float));
+        memset(h.dv, 0, padded * w * sizeof(float));
+
+        for (int t0 = 0; t0 < T; t0 += BLOCK) {
+            const int keys = t0 + BLOCK;
+            const float *q = h.q + t0 * w, *grad = h.grad + t0 * w;
+            product(0, BLOCK, keys, hd, q, w, 1, h.kt, padded, h.p, padded);
+            product(0, BLOCK, keys, hd, grad, w, 1, h.vt, padded, h.ds, padded);
+            for (int t = t0; t < keys; t++) {
+                float *p = h.p + (t - t0) * padded, *ds = h.ds + (t - t0) * padded;
+                if (t >= T) {
+                    memset(p, 0, (size_t)keys * sizeof *p);
+                    memset(ds, 0, (size_t)keys * sizeof *ds);
+                    continue;
+                }
+                const float max = row_max[(size_t)unit * T + t];
+                const float inverse = row_scale[(size_t)unit * T + t];
+                vf dot = {0};
+                for (int j = 0; j < keys; j += VL) {
+                    vf x = row_exp(row_scores(precision, p, j, t, scale), j, t, max) * inverse;
+                    vf dp = vround(precision, vload(ds + j));
+                    dot += x * vselect(lane_index + j > t, vset(0), dp);
+                    vstore(p + j, x);
+                    vstore(ds + j, dp);
+                }
+                const float mean = vsum(dot);
+                for (int j = 0; j < keys; j += VL) {
+                    vf x = vload(p + j);
+                    vf slope = x * (vload(ds + j) - mean) * scale;
+                    slope = vselect(lane_index + j > t, vset(0), slope);
+                    vstore(ds + j, vround(precision, slope));
+                    vstore(p + j, vround(precision, x));
+                }
+            }
+            product(0, BLOCK, h.width, keys, h.ds, padded, 1, h.k, w, h.dq + t0 * w, w);
+            product(1, keys, h.width, BLOCK, h.ds, 1, padded, q, w, h.dk, w);
+            product(1, keys, h.width, BLOCK, h.p, 1, padded, grad, w, h.dv, w);
+        }
+        KERNEL(round)(precision, padded * w, h.dq, h.dq);
+        KERNEL(round)(precision, padded * w, h.dk, h.dk);
+        KERNEL(round)(precision, padded * w, h.dv, h.dv);
+        head_rotate(precision, s, &h, -1.0f, h.dq);
+        head_rotate(precision, s, &h, -1.0f, h.dk);
+        for (int t = 0; t < T; t++) {
+            float *to = dqkv + (first + t) * stride + column;
+            memcpy(to, h.dq + t * w, (size_t)hd * sizeof *to);
+            memcpy(to + d, h.dk + t * w, (size_t)hd * sizeof *to);
+            memcpy(to + 2 * d, h.dv + t * w, (size_t)hd * sizeof *to);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+/* Cross-entropy, and KL divergence in fp64. */
+#include "study/kernels/table.h"
+
+void KERNEL(cross_entropy)(enum precision precision, int rows, int vocabulary,
+                           const uint8_t *targets, float scale, float *logits, float *loss)
+{
+    const size_t n = (size_t)vocabulary;
+    for (int r = 0; r < rows; r++, logits += n) {
+        float max = logits[0];
+        FOR_VECTORS(n, {
+            vf x = LOAD(logits);
+            if (part) {
+                for (size_t l = left; l < VL; l++) {
+                    x[l] = max;
+                }
+            }
+            float m = vmax(x);
+            max = m > max ? m : max;
+        });
+        const float target = logits[targets[r]];
+        vf total = {0};
+        FOR_VECTORS(n, {
+            vf e = vexp(LOAD(logits) - max);
+            if (part) {
+                for (size_t l = left; l < VL; l++) {
+                    e[l] = 0;
+                }
+            }
+            total += e;
+            STORE(logits, e);
+        });
+        const float sum = vsum(total);
+        loss[r] =
+            logf(sum) - (target - max); /* in this order: a common shift of the logits cancels */
+        const float factor = scale / sum;
+        logits[targets[r]] -= sum;
+        FOR_VECTORS(n, { STORE(logits, vround(precision, LOAD(logits) * factor)); });
+    }
+}
+
+/* exp(r) − 1 − r for |r| ≤ 0.35: the Taylor series to r^14 / 14!, error below 1e-18. */
+INLINE vd exp_tail(vd r)
+{
+    static const double c[] = {
+        1.0 / 87178291200.0, 1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0,
+        1.0 / 3628800.0,     1.0 / 362880.0,     1.0 / 40320.0,     1.0 / 5040.0,
+        1.0 / 720.0,         1.0 / 120.0,        1.0 / 24.0,        1.0 / 6.0,
+        1.0 / 2.0,
+    };
+    vd p = vdset(c[0]);
+    for (size_t i = 1; i < sizeof c / sizeof c[0]; i++) {
+        p = p * r + c[i];
+    }
+    return p * r * r;
+}
+
+INLINE vd vdselect(vl mask, vd yes, vd no)
+{
+    return (vd)((mask & (vl)yes) | (~mask & (vl)no));
+}
+
+/* exp(x) = 2^n·exp(r); below −708 and above 708 the value there. */
+INLINE vd vdexp(vd x)
+{
+    const vd magic = vdset(6755399441055744.0); /* 1.5·2^52: adding it rounds to an integer */
+    x = vdselect(x < -708.0, vdset(-708.0), x);
+    x = vdselect(x > 708.0, vdset(708.0), x);
+    vd shifted = x * 1.4426950408889634 + magic;
+    vl bits = (vl)shifted - (vl)magic;
+    vd n = shifted - magic;
+    vd r = x - n * 0.693147180369123816490;
+    r = r - n * 1.90821492927058770002e-10;
+    return (vd)((bits + 1023) << 52) * (1.0 + (r + exp_tail(r)));
+}
+
+/* p·(d + expm1(−d)) with x = −d: near zero from the series of expm1(x) − x, which does not cancel; elsewhere as
+ * q − p − p·x, which does not overflow. */
+INLINE vd kl_term(vd log_p, vd log_q)
+{
+    const vd x = log_q - log_p, p = vdexp(log_p);
+    const vl near = (x < 0.35) & (x > -0.35);
+    return vdselect(near, p * exp_tail(vdselect(near, x, vdset(0))), vdexp(log_q) - p - p * x);
+}
+
+/* Doubles i … of p; past the end of n, `rest`. */
+INLINE vd vdload_part(const double *p, size_t n, double rest)
+{
+    vd x = vdset(rest);
+    memcpy(&x, p, n * sizeof *p);
+    return x;
+}
+
+int KERNEL(log_softmax)(int vocabulary, const float *logits, double *log_p)
+{
+    int best = 0;
+    for (int i = 1; i < vocabulary; i++) {
+        if (logits[i] > logits[best]) {
+            best = i;
+        }
+    }
+    const double max = logits[best];
+    for (int i = 0; i < vocabulary; i++) {
+        log_p[i] = logits[i] - max;
+    }
+    vd sum = {0};
+    for (int i = 0; i < vocabulary; i += VLD) {
+        int left = vocabulary - i < VLD ? vocabulary - i : VLD;
+        vd e = vdexp(vdload_part(log_p + i, (size_t)left, 0));
+        for (int l = left; l < VLD; l++) {
+            e[l] = 0;
+        }
+        sum += e;
+    }
+    const double log_sum = log(vdsum(sum));
+    for (int i = 0; i < vocabulary; i++) {
+        log_p[i] -= log_sum;
+    }
+    return best;
+}
+
+double KERNEL(kl)(int vocabulary, const double *log_p, const double *log_q)
+{
+    vd sum = {0};
+    for (int i = 0; i < vocabulary; i += VLD) {
+        size_t left = vocabulary - i < VLD ? (size_t)(vocabulary - i) : VLD;
+        vd p = vdload_part(log_p + i, left, -800), q = vdload_part(log_q + i, left, -800);
+        sum += kl_term(p, q); /* zero past the end, where x = 0 */
+    }
+    return vdsum(sum);
+}

@@ -1,0 +1,28 @@
+#include "study/kernels/table.h"
+
+const struct kernels KERNEL(kernels) = {
+    .name = KERNEL_NAME,
+    .round = KERNEL(round),
+    .pack_bf16 = KERNEL(pack_bf16),
+    .bias_round = KERNEL(bias_round),
+    .column_sum = KERNEL(column_sum),
+    .layernorm_forward = KERNEL(layernorm_forward),
+    .layernorm_backward = KERNEL(layernorm_backward),
+    .activation_forward = KERNEL(activation_forward),
+    .activation_backward = KERNEL(activation_backward),
+    .attention_forward = KERNEL(attention_forward),
+    .attention_backward = KERNEL(attention_backward),
+    .dropout_mask = KERNEL(dropout_mask),
+    .residual = KERNEL(residual),
+    .mask_scale = KERNEL(mask_scale),
+    .embed = KERNEL(embed),
+    .cross_entropy = KERNEL(cross_entropy),
+    .squared_sum = KERNEL(squared_sum),
+    .add = KERNEL(add),
+    .adamw = KERNEL(adamw),
+    .absmax = KERNEL(absmax),
+    .quantize = KERNEL(quantize),
+    .rescale = KERNEL(rescale),
+    .log_softmax = KERNEL(log_softmax),
+    .kl = KERNEL(kl),
+};

@@ -1,0 +1,188 @@
+/*
+ * Vectors of the instruction set this file is compiled for, with GNU vector types. Loads and stores of part of a
+ * vector serve the tails.
+ */
+#ifndef STUDY_KERNELS_VECTOR_H
+#define STUDY_KERNELS_VECTOR_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__AVX512F__) || defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+#include "study/kernels.h"
+
+#if defined(__AVX512F__)
+#define VL          16
+#define KERNEL(fn)  fn##_avx512
+#define KERNEL_NAME "avx512"
+#elif defined(__AVX2__)
+#define VL          8
+#define KERNEL(fn)  fn##_avx2
+#define KERNEL_NAME "avx2"
+#else
+#define VL          4
+#define KERNEL(fn)  fn##_baseline
+#define KERNEL_NAME "baseline"
+#endif
+
+typedef float vf __attribute__((vector_size(VL * 4)));
+typedef int32_t vi __attribute__((vector_size(VL * 4)));
+typedef uint32_t vu __attribute__((vector_size(VL * 4)));
+typedef double vd __attribute__((vector_size(VL * 4)));
+typedef int64_t vl __attribute__((vector_size(VL * 4)));
+typedef uint8_t vb __attribute__((vector_size(VL)));
+typedef float vf_unaligned __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+typedef double vd_unaligned __attribute__((vector_size(VL * 4), aligned(8), may_alias));
+enum { VLD = VL / 2 }; /* doubles per vector */
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+INLINE vf vset(float x)
+{
+    return x - (vf){0};
+}
+INLINE vf vload(const float *p)
+{
+    return *(const vf_unaligned *)p;
+}
+INLINE void vstore(float *p, vf x)
+{
+    *(vf_unaligned *)p = x;
+}
+/* The first n < VL floats; the rest zero. */
+INLINE vf vload_part(const float *p, size_t n)
+{
+    vf x = {0};
+    memcpy(&x, p, n * sizeof *p);
+    return x;
+}
+INLINE void vstore_part(float *p, vf x, size_t n)
+{
+    memcpy(p, &x, n * sizeof *p);
+}
+INLINE float vsum(vf x)
+{
+    for (int half = VL / 2; half > 0; half /= 2) {
+        for (int i = 0; i < half; i++) {
+            x[i] += x[i + half];
+        }
+    }
+    return x[0];
+}
+INLINE float vmax(vf x)
+{
+    float m = x[0];
+    for (int i = 1; i < VL; i++) {
+        m = x[i] > m ? x[i] : m;
+    }
+    return m;
+}
+INLINE vf vselect(vi mask, vf yes, vf no)
+{
+    return (vf)((mask & (vi)yes) | (~mask & (vi)no));
+}
+INLINE vd vdset(double x)
+{
+    return x - (vd){0};
+}
+INLINE vd vdload(const double *p)
+{
+    return *(const vd_unaligned *)p;
+}
+INLINE void vdstore(double *p, vd x)
+{
+    *(vd_unaligned *)p = x;
+}
+INLINE double vdsum(vd x)
+{
+    for (int half = VLD / 2; half > 0; half /= 2) {
+        for (int i = 0; i < half; i++) {
+            x[i] += x[i + half];
+        }
+    }
+    return x[0];
+}
+
+/* exp for |error| < 2 ulp; below −87.3 it is the smallest normal number, above 88.3 about 2e38; NaN stays. */
+INLINE vf vexp(vf x)
+{
+    x = vselect(x < -87.3f, vset(-87.3f), x);
+    x = vselect(x > 88.3f, vset(88.3f), x);
+    const vf magic = vset(12582912.0f); /* 1.5·2^23: adding it rounds to an integer */
+    vf n = x * 1.44269504f + magic;
+    vi e = (vi)n - (vi)magic;
+    n -= magic;
+    vf r = x - n * 0.693145752f;
+    r = r - n * 1.42860677e-6f;
+    vf p = 1.98756915e-4f * r + 1.39819995e-3f;
+    p = p * r + 8.33345190e-3f;
+    p = p * r + 4.16657957e-2f;
+    p = p * r + 1.66666655e-1f;
+    p = p * r + 0.5f;
+    p = p * r * r + r + 1.0f;
+    return p * (vf)((e + 127) << 23);
+}
+
+/* Round to bf16, ties to even; overflow to infinity; NaN stays NaN. */
+INLINE vf vround_bf16(vf x)
+{
+    vu u = (vu)x;
+    vu r = (u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u;
+    return vselect(x != x, (vf)((u & 0xffff0000u) | 0x00400000u), (vf)r);
+}
+
+/* Round to fp16, ties to even, subnormals kept, above 65519.99… infinity; NaN stays NaN. */
+INLINE vf vround_fp16(vf x)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_cvtph_ps(_mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT));
+#elif defined(__F16C__)
+    return (vf)_mm256_cvtph_ps(_mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT));
+#else
+    vu u = (vu)x;
+    vu sign = u & 0x80000000u;
+    vf magnitude = (vf)(u & 0x7fffffffu);
+    vf normal = (vf)(((vu)magnitude + 0xfffu + (((vu)magnitude >> 13) & 1u)) & 0xffffe000u);
+    normal = vselect(normal > 65504.0f, vset(INFINITY), normal);
+    /* Next to 0.75 the unit in the last place is 2^−24, fp16's smallest step. */
+    vf subnormal = (magnitude + 0.75f) - 0.75f;
+    vf r = vselect(magnitude < 6.103515625e-05f, subnormal, normal);
+    r = vselect(x != x, x, r);
+    return (vf)((vu)r | sign);
+#endif
+}
+
+INLINE vf vround(enum precision precision, vf x)
+{
+    return precision == PRECISION_BF16   ? vround_bf16(x)
+           : precision == PRECISION_FP16 ? vround_fp16(x)
+                                         : x;
+}
+
+/*
+ * Run the body over 0 … n−1 in vectors; in it, `i` is the index, LOAD and STORE move VL floats, or what is left of them at the
+ * end. The loop is written once and compiled for both.
+ */
+#define FOR_VECTORS(n, ...)                                                                        \
+    do {                                                                                           \
+        size_t i = 0;                                                                              \
+        for (; i + VL <= (size_t)(n); i += VL) {                                                   \
+            enum { part = 0 };                                                                     \
+            const size_t left = VL;                                                                \
+            (void)left;                                                                            \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+        if (i < (size_t)(n)) {                                                                     \
+            enum { part = 1 };                                                                     \
+            const size_t left = (size_t)(n)-i;                                                     \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    } while (0)
+#define LOAD(p)     (part ? vload_part((p) + i, left) : vload((p) + i))
+#define STORE(p, x) (part ? vstore_part((p) + i, (x), left) : vstore((p) + i, (x)))
+
+#endif

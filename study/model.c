@@ -1,0 +1,342 @@
+#include "study/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "study/arena.h"
+#include "study/model_buffers.h"
+
+static void carve_block(struct arena *a, const struct layout *l, size_t n, size_t units,
+                        bool training, struct block_activations *b)
+{
+    const size_t d = (size_t)l->size.d_model;
+    const int norms = l->model.block == BLOCK_SEQUENTIAL ? 2 : 1;
+    b->in = arena_take(a, n * d, sizeof(float));
+    b->middle = norms == 2 && training ? arena_take(a, n * d, sizeof(float)) : b->in;
+    for (int i = 0; i < norms; i++) {
+        b->norm[i] = arena_take(a, n * d, sizeof(float));
+        b->mean[i] = arena_take(a, n, sizeof(float));
+        b->rstd[i] = arena_take(a, n, sizeof(float));
+    }
+    b->qkv = arena_take(a, n * 3 * d, sizeof(float));
+    b->row_max = arena_take(a, units, sizeof(float));
+    b->row_scale = arena_take(a, units, sizeof(float));
+    b->attention = arena_take(a, n * d, sizeof(float));
+    b->hidden = arena_take(a, n * l->out[SITE_FFN_IN], sizeof(float));
+    b->activated = arena_take(a, n * l->size.d_ff, sizeof(float));
+    if (training) {
+        b->mask[0] = arena_take(a, n * d, 1);
+        b->mask[1] = arena_take(a, n * d, 1);
+    }
+}
+
+/* All buffers of a model; with a counting arena only their size. Residual streams of consecutive blocks are shared: a block's
+ * output is the next one's input. */
+static void carve(struct arena *a, const struct layout *l, int sequences, bool training,
+                  struct model *m, struct block_activations *blocks)
+{
+    const size_t n = (size_t)sequences * l->size.context, d = (size_t)l->size.d_model;
+    const size_t units = (size_t)sequences * l->size.heads * l->size.context;
+    const size_t widest_in =
+        (size_t)(l->size.d_ff > l->size.d_model ? l->size.d_ff : l->size.d_model);
+    size_t widest_out = 3 * d;
+    if ((size_t)l->out[SITE_FFN_IN] > widest_out) {
+        widest_out = (size_t)l->out[SITE_FFN_IN];
+    }
+    if (l->model.position == POSITION_ROTARY) {
+        const size_t angles = (size_t)l->size.context * (d / l->size.heads / 2);
+        m->cosine = arena_take(a, angles, sizeof(float));
+        m->sine = arena_take(a, angles, sizeof(float));
+    }
+    for (int i = 0; i < l->size.layers; i++) {
+        if (i > 0 && !training) {
+            blocks[i] = blocks[0];
+        } else {
+            carve_block(a, l, n, units, training, &blocks[i]);
+        }
+    }
+    m->out = training ? arena_take(a, n * d, sizeof(float)) : blocks[0].in;
+    m->final = arena_take(a, n * d, sizeof(float));
+    m->final_mean = arena_take(a, n, sizeof(float));
+    m->final_rstd = arena_take(a, n, sizeof(float));
+    m->logits = arena_take(a, n * l->model.vocabulary, sizeof(float));
+    m->branch[0] = arena_take(a, n * d, sizeof(float));
+    m->branch[1] = arena_take(a, n * d, sizeof(float));
+    m->scratch = arena_take(a, attention_scratch(l->size.context, l->size.d_model / l->size.heads),
+                            sizeof(float));
+    if (!training) {
+        m->codes = arena_take(a, n * widest_in, 1);
+        m->accumulator = arena_take(a, n * widest_out, sizeof(int32_t));
+        m->row_scale = arena_take(a, n, sizeof(float));
+        return;
+    }
+    m->embed_mask = arena_take(a, n * d, 1);
+    m->dx = arena_take(a, n * d, sizeof(float));
+    m->dattention = arena_take(a, n * d, sizeof(float));
+    for (int i = 0; i < 2; i++) {
+        m->dbranch[i] = arena_take(a, n * d, sizeof(float));
+        m->dnorm[i] = arena_take(a, n * d, sizeof(float));
+    }
+    m->dqkv = arena_take(a, n * 3 * d, sizeof(float));
+    m->dactivated = arena_take(a, n * l->size.d_ff, sizeof(float));
+    m->dhidden = arena_take(a, n * l->out[SITE_FFN_IN], sizeof(float));
+    if (l->model.tied) {
+        m->dhead = arena_take(a, (size_t)l->model.vocabulary * d, sizeof(float));
+    }
+}
+
+size_t model_bytes(const struct layout *layout, int sequences, bool training)
+{
+    struct model m = {0};
+    struct arena a = {0};
+    struct block_activations *blocks = calloc((size_t)layout->size.layers, sizeof *blocks);
+    if (blocks == NULL) {
+        return 0;
+    }
+    carve(&a, layout, sequences, training, &m, blocks);
+    free(blocks);
+    return a.used;
+}
+
+static int create_gemm(struct error *err, const struct layout *l, int sequences, struct gemm **gemm)
+{
+    size_t rows = (size_t)sequences * l->size.context, widest = 0, largest = 0;
+    for (int i = 0; i < SITES; i++) {
+        const size_t in = (size_t)l->in[i], out = (size_t)l->out[i];
+        widest = in > widest ? in : widest;
+        widest = out > widest ? out : widest;
+        largest = in * out > largest ? in * out : largest;
+    }
+    const size_t vocabulary = (size_t)l->model.vocabulary, head = vocabulary * l->size.d_model;
+    widest = vocabulary > widest ? vocabulary : widest;
+    return gemm_create(err, rows * widest, head > largest ? head : largest, gemm);
+}
+
+int model_create(struct error *err, const struct layout *layout, int sequences, bool training,
+                 struct model **model)
+{
+    int status = STATUS_OK;
+    const int hd = layout->size.d_model / layout->size.heads;
+    const size_t bytes = model_bytes(layout, sequences, training);
+    struct model *m = calloc(1, sizeof *m);
+    CHECK(err, m, STATUS_FAILED, "out of memory");
+    m->block = calloc((size_t)layout->size.layers, sizeof *m->block);
+    m->memory = aligned_alloc(64, bytes);
+    CHECK(err, bytes > 0 && m->block && m->memory, STATUS_FAILED,
+          "out of memory: activations of size %s need %.1f MiB; use smaller micro-batches",
+          layout->size.name, (double)bytes / 1048576.0);
+    struct arena arena = {.base = m->memory};
+    carve(&arena, layout, sequences, training, m, m->block);
+    TRY(create_gemm(err, layout, sequences, &m->gemm));
+    m->layout = layout;
+    m->kernels = kernels_get();
+    m->training = training;
+    m->sequences = sequences;
+    for (int t = 0; m->cosine && t < layout->size.context; t++) {
+        for (int c = 0; c < hd / 2; c++) {
+            double angle = t * pow(10000.0, -2.0 * c / hd);
+            m->cosine[t * (hd / 2) + c] = (float)cos(angle);
+            m->sine[t * (hd / 2) + c] = (float)sin(angle);
+        }
+    }
+    m->shape = (struct attention_shape){.context = layout->size.context,
+                                        .heads = layout->size.heads,
+                                        .head_dim = hd,
+                                        .cosine = m->cosine,
+                                        .sine = m->sine};
+    *model = m;
+    m = NULL;
+cleanup:
+    model_free(m);
+    return status;
+}
+
+void model_free(struct model *model)
+{
+    if (model) {
+        gemm_free(model->gemm);
+        free(model->block);
+        free(model->memory);
+        free(model);
+    }
+}
+
+const struct layout *model_layout(const struct model *model)
+{
+    return model->layout;
+}
+
+const struct kernels *model_kernels(const struct model *model)
+{
+    return model->kernels;
+}
+
+/* y (N, out) of a site in integers: quantize the rows of x, multiply exactly, rescale in fp32 (METHOD §3). */
+static int forward_integer(struct error *err, struct model *m, const struct quantized_site *q,
+                           enum site site, const float *bias, const float *x, float *y)
+{
+    int status = STATUS_OK;
+    const struct kernels *k = m->kernels;
+    const size_t in = (size_t)m->layout->in[site], out = (size_t)m->layout->out[site];
+    for (int r = 0; r < m->rows; r++) {
+        const float s =
+            q->fixed ? q->fixed_scale : k->absmax(in, x + r * in) / (float)q->activation_limit;
+        m->row_scale[r] = s;
+        k->quantize(in, x + r * in, s, q->activation_limit, m->codes + r * in);
+    }
+    TRY(gemm_int8(err, m->rows, (int)in, (int)out, m->codes, q->codes, m->accumulator));
+    for (int r = 0; r < m->rows; r++) {
+        k->rescale((int)out, m->accumulator + r * out, m->row_scale[r], q->scale, bias,
+                   y + r * out);
+    }
+cleanup:
+    return status;
+}
+
+struct pass {
+    const struct weights *weights;
+    enum precision precision;
+    const struct dropout *dropout;
+    observe_fn *observe;
+    void *observe_context;
+};
+
+static int forward_site(struct error *err, struct model *m, const struct pass *p, int layer,
+                        enum site site, const float *x, float *y)
+{
+    int status = STATUS_OK;
+    const struct layout *l = m->layout;
+    const struct layout_block *b = &l->block[layer];
+    const float *bias = layout_of(l, b->bias[site], p->weights->master);
+    const float *w = layout_of(l, b->weight[site], p->weights->operands);
+    const struct quantized_site *q =
+        p->weights->quantized ? &p->weights->quantized[layer * SITES + site] : NULL;
+    if (p->observe) {
+        p->observe(p->observe_context, layer, site, m->rows, l->in[site], x);
+    }
+    if (q && q->codes) {
+        return forward_integer(err, m, q, site, bias, x, y);
+    }
+    TRY(gemm_forward(err, m->gemm, p->precision, m->rows, l->in[site], l->out[site], x,
+                     q ? q->weight : w, y));
+    m->kernels->bias_round(p->precision, m->rows, l->out[site], bias, y);
+cleanup:
+    return status;
+}
+
+static struct dropout_key mask_key(const struct dropout *dropout, int site)
+{
+    return (struct dropout_key){.seed = dropout->seed,
+                                .step = dropout->step,
+                                .sequence = dropout->sequence,
+                                .site = (uint32_t)site};
+}
+
+static int forward_attention(struct error *err, struct model *m, const struct pass *p, int layer)
+{
+    int status = STATUS_OK;
+    struct block_activations *b = &m->block[layer];
+    TRY(forward_site(err, m, p, layer, SITE_QKV, b->norm[0], b->qkv));
+    m->kernels->attention_forward(p->precision, &m->shape, b->qkv, b->attention, b->row_max,
+                                  b->row_scale, m->scratch);
+    TRY(forward_site(err, m, p, layer, SITE_ATTN_OUT, b->attention, m->branch[0]));
+cleanup:
+    return status;
+}
+
+static int forward_ffn(struct error *err, struct model *m, const struct pass *p, int layer,
+                       const float *x)
+{
+    int status = STATUS_OK;
+    struct block_activations *b = &m->block[layer];
+    TRY(forward_site(err, m, p, layer, SITE_FFN_IN, x, b->hidden));
+    m->kernels->activation_forward(m->layout->model.activation, p->precision, m->rows,
+                                   m->layout->size.d_ff, b->hidden, b->activated);
+    TRY(forward_site(err, m, p, layer, SITE_FFN_OUT, b->activated, m->branch[1]));
+cleanup:
+    return status;
+}
+
+static void forward_norm(struct model *m, const struct pass *p, int layer, int which,
+                         const float *x)
+{
+    const struct layout_block *lb = &m->layout->block[layer];
+    struct block_activations *b = &m->block[layer];
+    m->kernels->layernorm_forward(p->precision, m->rows, m->layout->size.d_model, x,
+                                  layout_of(m->layout, lb->norm_gain[which], p->weights->master),
+                                  layout_of(m->layout, lb->norm_bias[which], p->weights->master),
+                                  b->norm[which], b->mean[which], b->rstd[which]);
+}
+
+static int forward_block(struct error *err, struct model *m, const struct pass *p, int layer,
+                         float *out)
+{
+    int status = STATUS_OK;
+    const struct kernels *k = m->kernels;
+    const int d = m->layout->size.d_model;
+    const int per_sequence = m->layout->size.context * d;
+    const size_t n = (size_t)m->rows * d;
+    struct block_activations *b = &m->block[layer];
+    const bool drop = p->dropout->p > 0;
+    const float keep = (float)(1 / (1 - p->dropout->p));
+    const uint8_t *mask[2] = {NULL, NULL};
+    for (int i = 0; drop && i < 2; i++) {
+        k->dropout_mask(mask_key(p->dropout, 1 + 2 * layer + i), p->dropout->p, m->shape.sequences,
+                        per_sequence, b->mask[i]);
+        mask[i] = b->mask[i];
+    }
+    forward_norm(m, p, layer, 0, b->in);
+    TRY(forward_attention(err, m, p, layer));
+    if (m->layout->model.block == BLOCK_PARALLEL) {
+        TRY(forward_ffn(err, m, p, layer, b->norm[0]));
+        k->residual(p->precision, n, b->in, m->branch[0], mask[0], m->branch[1], mask[1], keep,
+                    out);
+    } else {
+        k->residual(p->precision, n, b->in, m->branch[0], mask[0], NULL, NULL, keep, b->middle);
+        forward_norm(m, p, layer, 1, b->middle);
+        TRY(forward_ffn(err, m, p, layer, b->norm[1]));
+        k->residual(p->precision, n, b->middle, m->branch[1], mask[1], NULL, NULL, keep, out);
+    }
+cleanup:
+    return status;
+}
+
+int model_forward(struct error *err, struct model *m, const struct weights *weights,
+                  enum precision precision, const struct dropout *dropout, const uint8_t *inputs,
+                  int sequences, observe_fn *observe, void *observe_context, const float **logits)
+{
+    int status = STATUS_OK;
+    const struct layout *l = m->layout;
+    const struct kernels *k = m->kernels;
+    const int d = l->size.d_model;
+    const struct pass pass = {.weights = weights,
+                              .precision = precision,
+                              .dropout = dropout,
+                              .observe = observe,
+                              .observe_context = observe_context};
+    CHECK(err, sequences >= 1 && sequences <= m->sequences, STATUS_FAILED,
+          "micro-batch of %d sequences in a model made for %d", sequences, m->sequences);
+    CHECK(err, m->training || dropout->p == 0, STATUS_FAILED, "dropout in an inference model");
+    m->rows = sequences * l->size.context;
+    m->shape.sequences = sequences;
+    if (dropout->p > 0) {
+        k->dropout_mask(mask_key(dropout, 0), dropout->p, sequences, l->size.context * d,
+                        m->embed_mask);
+    }
+    k->embed(precision, m->rows, d, l->size.context, inputs,
+             layout_of(l, l->embedding, weights->master),
+             layout_of(l, l->position, weights->master), dropout->p > 0 ? m->embed_mask : NULL,
+             (float)(1 / (1 - dropout->p)), m->block[0].in);
+    for (int i = 0; i < l->size.layers; i++) {
+        TRY(forward_block(err, m, &pass, i, i + 1 < l->size.layers ? m->block[i + 1].in : m->out));
+    }
+    k->layernorm_forward(
+        precision, m->rows, d, m->out, layout_of(l, l->final_gain, weights->master),
+        layout_of(l, l->final_bias, weights->master), m->final, m->final_mean, m->final_rstd);
+    TRY(gemm_forward(err, m->gemm, precision, m->rows, d, l->model.vocabulary, m->final,
+                     layout_of(l, l->head, weights->operands), m->logits));
+    k->bias_round(precision, m->rows, l->model.vocabulary, NULL, m->logits);
+    *logits = m->logits;
+cleanup:
+    return status;
+}

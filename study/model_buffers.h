@@ -1,0 +1,48 @@
+/* The inside of a model, shared by its forward (model.c) and backward (backward.c) passes. */
+#ifndef STUDY_MODEL_BUFFERS_H
+#define STUDY_MODEL_BUFFERS_H
+
+#include "study/gemm.h"
+#include "study/model.h"
+
+/* Kept activations of one block. Inference models have one set that all blocks share. */
+struct block_activations {
+    float *in;                  /* (N, d) residual stream before the block */
+    float *middle;              /* (N, d) sequential: after attention */
+    float *norm[2];             /* (N, d) */
+    float *mean[2], *rstd[2];   /* (N) */
+    float *qkv;                 /* (N, 3d) */
+    float *row_max, *row_scale; /* (sequences, H, T) */
+    float *attention;           /* (N, d) */
+    float *hidden;              /* (N, f or 2f) */
+    float *activated;           /* (N, f) */
+    uint8_t *mask[2];           /* (N, d) */
+};
+
+struct model {
+    const struct layout *layout;
+    const struct kernels *kernels;
+    struct gemm *gemm;
+    bool training;
+    int sequences; /* most */
+    int rows;      /* of the last forward */
+    struct attention_shape shape;
+    float *cosine, *sine;
+    struct block_activations *block; /* (layers) */
+    uint8_t *embed_mask;
+    float *out; /* (N, d) residual stream after the last block */
+    float *final, *final_mean, *final_rstd;
+    float *logits;        /* (N, V) */
+    float *branch[2];     /* (N, d) */
+    float *scratch;       /* attention */
+    int8_t *codes;        /* (N, widest input) */
+    int32_t *accumulator; /* (N, widest output) */
+    float *row_scale;     /* (N) */
+    /* backward */
+    float *dx, *dbranch[2], *dnorm[2], *dattention; /* (N, d) */
+    float *dqkv, *dactivated, *dhidden;
+    float *dhead; /* (V, d) tied: the head's part */
+    void *memory;
+};
+
+#endif

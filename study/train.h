@@ -1,0 +1,35 @@
+/* The training loop of one cell, a step at a time. */
+#ifndef STUDY_TRAIN_H
+#define STUDY_TRAIN_H
+
+#include "jobs/cell.h"
+#include "study/corpus.h"
+#include "study/model.h"
+#include "study/team.h"
+
+struct trainer;
+
+struct train_step {
+    double loss; /* mean over the step's tokens, nats */
+    double grad_norm, learning_rate, loss_scale;
+    bool skipped;  /* fp16 overflow: no update */
+    bool diverged; /* loss or gradient not finite: the run is over */
+};
+
+/* Initialize the cell's model. team, corpus, layout and cell must outlive the trainer. Collective over team. */
+int trainer_create(struct error *err, struct team *team, const struct corpus *corpus,
+                   const struct layout *layout, const struct cell *cell, struct trainer **trainer);
+void trainer_free(struct trainer *trainer); /* NULL is fine */
+
+/* One optimizer step: the gradient is the sum over micro-batches in a fixed binary tree. Collective over team; STATUS_STOPPED when it
+ * was cancelled. */
+int trainer_step(struct error *err, struct trainer *trainer, struct train_step *result);
+
+/* Steps done; skipped ones count. */
+int64_t trainer_steps(const struct trainer *trainer);
+int64_t trainer_skipped(const struct trainer *trainer);
+double trainer_loss_scale(const struct trainer *trainer);
+/* fp32 master weights, the layout's buffer; valid until the next step. */
+const float *trainer_master(const struct trainer *trainer);
+
+#endif
