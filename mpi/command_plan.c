@@ -1,0 +1,58 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "jobs/plan.h"
+#include "mpi/cli.h"
+#include "mpi/commands.h"
+
+static const char description[] =
+    "Checks a study file and prints what it asks for: cells, parameters, operations,\n"
+    "memory per rank, time. Runs nothing.\n"
+    "\n"
+    "    STUDY.yaml             the study file\n";
+
+int command_plan(struct error *err, int argc, char **argv)
+{
+    int status = STATUS_OK;
+    bool helped = false, check = false;
+    int ranks = 1, count = 0;
+    double gflops = 20;
+    const char *study = NULL;
+    struct spec *spec = NULL;
+    struct cell *cells = NULL;
+    const struct cli_option option[] = {
+        {"ranks", "N", "MPI ranks, one of which coordinates (default 1: serial)", CLI_INTEGER,
+         &ranks, 1},
+        {"gflops", "G", "rate of one rank in GFLOP/s (default 20: a small model on a core)",
+         CLI_NUMBER, &gflops, 0},
+        {"check", NULL, "check the study file, print nothing but its number of cells", CLI_FLAG,
+         &check, 0},
+    };
+    const struct cli cli = {
+        .command = "plan",
+        .arguments = "STUDY.yaml [--ranks N] [--gflops G] [--check]",
+        .description = description,
+        .option = option,
+        .options = 3,
+        .positions = 1,
+    };
+
+    TRY(cli_parse(err, &cli, argc, argv, &study, &helped));
+    if (helped) {
+        goto cleanup;
+    }
+    TRY(spec_read(err, study, &spec));
+    if (!check) {
+        spec_fingerprint(NULL, spec); /* without it the plan says what is missing */
+    }
+    TRY(spec_cells(err, spec, &cells, &count));
+    if (check) {
+        printf("%s: %d cells, nothing to complain about\n", study, count);
+    } else {
+        TRY(plan_print(err, stdout, spec, cells, count, ranks, gflops));
+    }
+cleanup:
+    free(cells);
+    spec_free(spec);
+    return status;
+}

@@ -1,0 +1,144 @@
+#include "mpi/executor.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "jobs/version.h"
+#include "mpi/clock.h"
+#include "results/cellfile.h"
+#include "results/rundir.h"
+
+struct executor {
+    struct data_source source;
+    struct cell_data data;
+    char out[SPEC_PATH];
+    char host[RECORD_TEXT];
+    char cpu[RECORD_TEXT];
+    struct corpus *corpus; /* NULL until the first cell */
+};
+
+/* The CPU's name, as the kernel has it; "" where it has none. */
+static void read_cpu_name(char name[RECORD_TEXT])
+{
+    char line[512];
+    name[0] = '\0';
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    while (file && fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+        if (colon && strncmp(line, "model name", 10) == 0) {
+            snprintf(name, RECORD_TEXT, "%.200s", colon + 1 + strspn(colon + 1, " \t"));
+            name[strcspn(name, "\n")] = '\0';
+            break;
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+}
+
+int executor_create(struct error *err, const struct data_source *source,
+                    const struct cell_data *data, const char *out, struct executor **executor)
+{
+    int status = STATUS_OK;
+    struct executor *e = calloc(1, sizeof *e);
+
+    *executor = NULL;
+    CHECK(err, e != NULL, STATUS_FAILED, "out of memory");
+    CHECK(err, strlen(out) < sizeof e->out, STATUS_USAGE, "the folder's path is too long: %s", out);
+    e->source = *source;
+    e->data = *data;
+    strcpy(e->out, out);
+    if (gethostname(e->host, sizeof e->host - 1) != 0 || e->host[0] == '\0') {
+        strcpy(e->host, "unknown");
+    }
+    read_cpu_name(e->cpu);
+    *executor = e;
+    e = NULL;
+cleanup:
+    executor_free(e);
+    return status;
+}
+
+void executor_free(struct executor *executor)
+{
+    if (executor) {
+        corpus_free(executor->corpus);
+        free(executor);
+    }
+}
+
+const char *executor_host(const struct executor *executor)
+{
+    return executor->host;
+}
+
+bool executor_storage_full(const char *path, const struct error *failure)
+{
+    if (strcasestr(failure->message, "no space left") ||
+        strcasestr(failure->message, "quota exceeded")) {
+        return true;
+    }
+    /* The libraries below do not always say why. */
+    struct statvfs space;
+    return statvfs(path, &space) == 0 && space.f_frsize * space.f_bavail < 65536;
+}
+
+static void describe(const struct executor *executor, struct record *record, int attempts,
+                     const char *started)
+{
+    snprintf(record->started, sizeof record->started, "%s", started);
+    clock_utc(record->finished);
+    snprintf(record->host, sizeof record->host, "%s", executor->host);
+    snprintf(record->cpu, sizeof record->cpu, "%s", executor->cpu);
+    snprintf(record->version, sizeof record->version, "%s", version_string());
+    snprintf(record->commit, sizeof record->commit, "%s", version_commit());
+    record->attempts = attempts;
+}
+
+void executor_run(struct executor *executor, const struct cell *cell, int attempts,
+                  struct team *team, progress_fn *report, void *report_context,
+                  struct outcome *outcome)
+{
+    int status = STATUS_OK;
+    struct error err = {0};
+    struct record *record = NULL;
+    char started[CLOCK_TEXT];
+    char path[SPEC_PATH + 64];
+    double begun = clock_seconds();
+
+    clock_utc(started);
+    memset(outcome, 0, sizeof *outcome); /* all bytes: it is sent as bytes */
+    memcpy(outcome->id, cell->id, sizeof outcome->id);
+    outcome->loss = NAN;
+
+    outcome->kind = OUTCOME_NO_CORPUS;
+    if (executor->corpus == NULL) {
+        TRY(corpus_load(&err, &executor->source, &executor->data, &executor->corpus));
+    }
+    outcome->kind = OUTCOME_FAILED;
+    begun = clock_seconds(); /* the cell's own time: the scheduler learns from it */
+    TRY(run_cell(&err, team, executor->corpus, cell, report, report_context, &record));
+    describe(executor, record, attempts, started);
+    outcome->kind = OUTCOME_NOT_STORED;
+    rundir_cell_path(executor->out, cell->id, path);
+    TRY(cellfile_write(&err, path, cell, record, outcome->checksum));
+
+    outcome->kind = OUTCOME_FINISHED;
+    outcome->status = record->status;
+    outcome->loss = record->checkpoints > 0 ? record->loss[record->checkpoints - 1] : NAN;
+    snprintf(outcome->reason, sizeof outcome->reason, "%s", record->reason);
+cleanup:
+    outcome->seconds = clock_seconds() - begun;
+    if (status == STATUS_STOPPED) {
+        outcome->kind = OUTCOME_STOPPED;
+    } else if (status != STATUS_OK) {
+        outcome->full =
+            outcome->kind == OUTCOME_NOT_STORED && executor_storage_full(executor->out, &err);
+        snprintf(outcome->reason, sizeof outcome->reason, "%.500s", err.message);
+    }
+    record_free(record);
+}

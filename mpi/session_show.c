@@ -1,0 +1,117 @@
+#include "mpi/session_state.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "mpi/clock.h"
+
+enum { FAILURES_LISTED = 20 };
+
+int session_finished_cells(const struct session *s)
+{
+    return scheduler_count(s->scheduler, CELL_DONE) + scheduler_count(s->scheduler, CELL_DIVERGED);
+}
+
+const char *session_label(const struct cell *cell, char text[SESSION_LABEL])
+{
+    snprintf(text, SESSION_LABEL, "%s %s seed %llu", cell->size.name, cell->setting,
+             (unsigned long long)cell->seed);
+    return text;
+}
+
+/* The estimate looks at every cell: of a large study once a second. */
+static double estimate(struct session *s)
+{
+    double now = clock_seconds();
+    if (s->cells <= 1000 || isnan(s->eta) || now - s->eta_made >= 1) {
+        s->eta = scheduler_eta(s->scheduler, now);
+        s->eta_made = now;
+    }
+    return s->eta;
+}
+
+void session_show_end(struct session *s, int index, const struct outcome *outcome,
+                      enum cell_status state)
+{
+    char label[SESSION_LABEL], took[CLOCK_DURATION], eta[CLOCK_DURATION], loss[32] = "",
+                                                                          reason[560] = "";
+    clock_duration(outcome->seconds, took);
+    clock_duration(estimate(s), eta);
+    if (isfinite(outcome->loss)) {
+        snprintf(loss, sizeof loss, ", loss %.4f", outcome->loss);
+    }
+    if (outcome->reason[0]) {
+        snprintf(reason, sizeof reason, ": %s", outcome->reason);
+    }
+    display_event(&s->display, state != CELL_DONE, "%-8s %s (%.8s) in %s%s%s; %d/%d cells, ETA %s",
+                  cell_status_name(state), session_label(&s->cell[index], label), s->cell[index].id,
+                  took, loss, reason, session_finished_cells(s), s->cells, eta);
+}
+
+static void describe_running(const struct session *s, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int w = 0; w < s->workers && used + 100 < size; w++) {
+        int index = scheduler_holds(s->scheduler, w);
+        if (index < 0) {
+            continue;
+        }
+        char label[SESSION_LABEL], loss[32] = "";
+        const struct rundir_live *live = &s->live[w];
+        double done = live->steps > 0 ? 100.0 * (double)live->step / (double)live->steps : 0;
+        if (isfinite(live->loss)) {
+            snprintf(loss, sizeof loss, " loss %.3f", live->loss);
+        }
+        int length = snprintf(text + used, size - used, "%s%.60s %.0f%%%s", used > 0 ? ", " : "",
+                              session_label(&s->cell[index], label), done, loss);
+        used += length > 0 ? (size_t)length : 0;
+    }
+}
+
+void session_show_state(struct session *s)
+{
+    char running[400];
+    describe_running(s, running, sizeof running);
+    display_update(&s->display, &(struct display_state){
+                                    .cells = s->cells,
+                                    .finished = session_finished_cells(s),
+                                    .running = scheduler_count(s->scheduler, CELL_RUNNING),
+                                    .failed = scheduler_count(s->scheduler, CELL_FAILED),
+                                    .eta = estimate(s),
+                                    .current = running,
+                                });
+}
+
+void session_show_failed(const struct session *s)
+{
+    int listed = 0;
+    for (int i = 0; i < s->cells; i++) {
+        if (scheduler_status(s->scheduler, i) != CELL_FAILED) {
+            continue;
+        }
+        if (listed++ == FAILURES_LISTED) {
+            fprintf(stderr, "ptqscale: … all of them: ptqscale status %s\n", rundir_path(s->dir));
+            break;
+        }
+        char label[SESSION_LABEL];
+        const struct rundir_cell *known = rundir_find(s->dir, s->cell[i].id);
+        fprintf(stderr, "ptqscale: failed: %s (%s): %s\n", session_label(&s->cell[i], label),
+                s->cell[i].id, known ? known->reason : "");
+    }
+}
+
+void session_show_summary(const struct session *s)
+{
+    char took[CLOCK_DURATION], diverged[64] = "";
+    int count = scheduler_count(s->scheduler, CELL_DIVERGED);
+    clock_duration(clock_seconds() - s->started, took);
+    if (count > 0) {
+        snprintf(diverged, sizeof diverged, " (%d of them diverged, which is a result)", count);
+    }
+    printf("study %s is finished: all %d cells%s; %s%s\nnext: ptqscale report %s\n", s->spec->name,
+           s->cells, diverged, s->ran ? "this run took " : "nothing to run", s->ran ? took : "",
+           rundir_path(s->dir));
+    fflush(stdout);
+}

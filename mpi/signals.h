@@ -1,0 +1,19 @@
+/*
+ * The signals that ask a run to stop: SIGTERM, SIGINT, SIGUSR1. They are blocked in every rank from
+ * the start (so that a worker does not die of one sent to the whole job: it follows the
+ * coordinator), and the coordinator or the serial runner asks whether one is pending. No handler,
+ * no flag.
+ */
+#ifndef PTQSCALE_MPI_SIGNALS_H
+#define PTQSCALE_MPI_SIGNALS_H
+
+#include <stdbool.h>
+
+/* Block them, and ignore SIGPIPE: a reader of our output that goes away must not end a run. Call
+ * before any thread exists, since threads inherit the mask. */
+void signals_block(void);
+
+/* Has one arrived? Takes it: true once per signal. */
+bool signals_stop_requested(void);
+
+#endif
