@@ -1,0 +1,134 @@
+/* A team of threads, for the tests of study/: sums as a balanced binary tree in rank order, and cancellation. */
+#ifndef TESTS_UNIT_STUDY_TEAM_H
+#define TESTS_UNIT_STUDY_TEAM_H
+
+#include <pthread.h>
+
+#include "study/team.h"
+#include "tests/unit/study_fixture.h"
+
+enum { TEAM_MOST = 8 };
+
+struct team_state {
+    int size;
+    pthread_mutex_t mutex;
+    pthread_cond_t everybody;
+    int waiting;
+    unsigned generation;
+    bool cancelled;
+    void *part[TEAM_MOST]; /* what each rank adds to the sum under way */
+    int polls,
+        cancel_at; /* rank 0 asks how often; the team is cancelled at the cancel_at-th time */
+};
+
+/* Until all ranks are here, or the team is cancelled. */
+static inline int team_wait(struct team_state *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    const unsigned generation = s->generation;
+    if (++s->waiting == s->size) {
+        s->waiting = 0;
+        s->generation++;
+        pthread_cond_broadcast(&s->everybody);
+    }
+    while (generation == s->generation && !s->cancelled) {
+        pthread_cond_wait(&s->everybody, &s->mutex);
+    }
+    const int status = s->cancelled ? STATUS_STOPPED : STATUS_OK;
+    pthread_mutex_unlock(&s->mutex);
+    return status;
+}
+
+/* Rank 0 adds: (0 + 1) + (2 + 3) …; then every rank copies. */
+static inline int team_sum(struct team *team, void *x, size_t n, size_t bytes)
+{
+    struct team_state *s = team->state;
+    int status = STATUS_OK;
+    s->part[team->rank] = x;
+    TRY(team_wait(s));
+    for (int step = 1; team->rank == 0 && step < s->size; step *= 2) {
+        for (int r = 0; r < s->size; r += 2 * step) {
+            for (size_t i = 0; i < n; i++) {
+                if (bytes == sizeof(float)) {
+                    ((float *)s->part[r])[i] += ((float *)s->part[r + step])[i];
+                } else {
+                    ((double *)s->part[r])[i] += ((double *)s->part[r + step])[i];
+                }
+            }
+        }
+    }
+    TRY(team_wait(s));
+    if (team->rank != 0) {
+        memcpy(x, s->part[0], n * bytes);
+    }
+    TRY(team_wait(s));
+cleanup:
+    return status;
+}
+
+static inline int team_sum_float(struct team *team, float *x, size_t n)
+{
+    return team_sum(team, x, n, sizeof *x);
+}
+
+static inline int team_sum_double(struct team *team, double *x, size_t n)
+{
+    return team_sum(team, x, n, sizeof *x);
+}
+
+static inline bool team_cancelled(struct team *team)
+{
+    struct team_state *s = team->state;
+    pthread_mutex_lock(&s->mutex);
+    if (team->rank == 0 && ++s->polls == s->cancel_at) {
+        s->cancelled = true;
+        pthread_cond_broadcast(&s->everybody);
+    }
+    const bool cancelled = s->cancelled;
+    pthread_mutex_unlock(&s->mutex);
+    return cancelled;
+}
+
+struct team_thread {
+    struct team team;
+    void (*work)(struct team *team, void *context);
+    void *context;
+    pthread_t thread;
+};
+
+static inline void *team_thread_run(void *thread)
+{
+    struct team_thread *t = thread;
+    t->work(&t->team, t->context);
+    return NULL;
+}
+
+/*
+ * Call work(team, contexts + rank·size_of_context) in as many threads as the team has ranks. `cancel_at` > 0: cancel when
+ * rank 0 asks for the cancel_at-th time. The work must not use cmocka's assertions: they leave by longjmp.
+ */
+static inline void team_run(int size, int cancel_at, void (*work)(struct team *, void *),
+                            void *contexts, size_t size_of_context)
+{
+    struct team_state state = {.size = size,
+                               .mutex = PTHREAD_MUTEX_INITIALIZER,
+                               .everybody = PTHREAD_COND_INITIALIZER,
+                               .cancel_at = cancel_at};
+    struct team_thread thread[TEAM_MOST];
+    for (int r = 0; r < size; r++) {
+        thread[r].team = (struct team){.size = size,
+                                       .rank = r,
+                                       .state = &state,
+                                       .sum_float = team_sum_float,
+                                       .sum_double = team_sum_double,
+                                       .cancelled = team_cancelled};
+        thread[r].work = work;
+        thread[r].context = (char *)contexts + (size_t)r * size_of_context;
+        assert_int_equal(pthread_create(&thread[r].thread, NULL, team_thread_run, &thread[r]), 0);
+    }
+    for (int r = 0; r < size; r++) {
+        pthread_join(thread[r].thread, NULL);
+    }
+}
+
+#endif

@@ -1,0 +1,281 @@
+/* FLOPs against a count by hand, memory, makespan against brute force, and the printed plan. */
+#include <math.h>
+
+#include "jobs/cost.h"
+#include "jobs/plan.h"
+#include "study/layout.h"
+#include "study/model.h"
+#include "study/quantize.h"
+#include "tests/unit/jobs_fixture.h"
+
+/* Multiply-adds of one forward pass, matrix by matrix and token by token. */
+static int64_t count_forward(const struct cell *cell)
+{
+    int64_t d = cell->size.d_model, ff = cell->size.d_ff, total = 0;
+    int64_t gates = cell->model.activation == ACTIVATION_SWIGLU ? 2 : 1;
+    for (int t = 0; t < cell->size.context; t++) {
+        for (int layer = 0; layer < cell->size.layers; layer++) {
+            total += d * 3 * d; /* qkv */
+            for (int head = 0; head < cell->size.heads; head++) {
+                total += 2 * (t + 1) * (d / cell->size.heads); /* scores, weighted sum */
+            }
+            total += d * d + d * gates * ff + ff * d;
+        }
+        total += d * cell->model.vocabulary;
+    }
+    return total;
+}
+
+static void flops(void **state)
+{
+    (void)state;
+    struct cost cost;
+    struct cell cell =
+        fixture_cell(FIXTURE_STUDY
+                     "base: {tokens: 65536, precision: bf16}\nmodel: {activation: swiglu}\n"
+                     "quantizers: [w8a8, w4, w8a8-tensor]\n"
+                     "evaluate: {fractions: [0.25, 0.5, 1.0], windows: 100, early_quantizers: [w4],"
+                     " calibration_windows: 7}\n");
+    double forward = 2 * (double)count_forward(&cell);
+    cost_of(&cell, &cost);
+    assert_near(cost.train_flops, 3 * forward * (double)(cell.tokens / 32), 0);
+    /* twice full, bf16 and w4; at the end full, bf16 and three, after 7 calibration windows */
+    assert_near(cost.evaluate_flops, forward * (2 * 3 * 100 + 5 * 100 + 7), 0);
+    assert_near(cost_seconds(&cost, 1e9), (cost.train_flops + cost.evaluate_flops) / 1e9, 0);
+
+    cell.train.precision = PRECISION_FP32;
+    cell.evaluate.every_checkpoint[2] = true; /* w8a8-tensor: calibrated at each checkpoint */
+    cell.model.activation = ACTIVATION_GELU;
+    forward = 2 * (double)count_forward(&cell);
+    cost_of(&cell, &cost);
+    assert_near(cost.evaluate_flops, forward * (2 * 3 * 100 + 4 * 100 + 3 * 7), 0);
+}
+
+static double memory_of(struct cell cell)
+{
+    struct cost cost;
+    cost_of(&cell, &cost);
+    return cost.memory_bytes;
+}
+
+static void memory(void **state)
+{
+    (void)state;
+    struct cell cell = fixture_cell(FIXTURE_STUDY "base: {tokens: 65536, precision: fp32}\n");
+    struct cell other = cell;
+    double parameters = (double)cell_parameters_total(&cell);
+    double all = memory_of(cell);
+    assert_true(all > 16 * parameters); /* weights, gradient, two moments */
+
+    other.train.precision = PRECISION_BF16;
+    assert_near(memory_of(other) - all, 8 * parameters, 1e-6 * all); /* training and evaluation */
+    other = cell;
+    other.train.batch *= 4; /* four micro-batches: two more levels of the tree */
+    assert_near(memory_of(other) - all, 8 * parameters, 1e-6 * all);
+    other = cell;
+    other.train.micro_batch *= 2;
+    other.train.batch *= 2; /* twice the activations, nothing else */
+    double activations = memory_of(other) - all;
+    other.train.micro_batch *= 2;
+    other.train.batch *= 2;
+    assert_near(memory_of(other) - all, 3 * activations, 1e-6 * all);
+    assert_true(activations > 4.0 * cell.train.micro_batch * 32 * 2 * (9 * 16 + 2 * 64));
+}
+
+/* What study/ allocates for the cell at its last checkpoint, by its own account. */
+static double allocated(const struct cell *cell)
+{
+    struct layout *layout = NULL;
+    assert_int_equal(layout_create(NULL, &cell->size, &cell->model, &layout), STATUS_OK);
+    double parameters = 4 * (double)layout->length;
+    double copies = cell->train.precision == PRECISION_FP32 ? 3 : 5;
+    for (int parts = cell->train.batch / cell->train.micro_batch; parts > 0; parts /= 2) {
+        copies++;
+    }
+    double bytes = copies * parameters;
+    bytes += (double)model_bytes(layout, cell->train.micro_batch, true);
+    bytes += (double)model_bytes(layout, cell->train.micro_batch, false);
+    for (int q = 0; q < cell->evaluate.quantizers; q++) {
+        bytes += (double)quantized_bytes(layout, &cell->evaluate.quantizer[q]);
+    }
+    bytes += 8.0 * cell->train.micro_batch * cell->size.context * cell->model.vocabulary;
+    layout_free(layout);
+    return bytes;
+}
+
+static void memory_is_what_is_allocated(void **state)
+{
+    (void)state;
+    int count = 0;
+    struct error err = {0};
+    struct spec *spec = NULL;
+    struct cell *cells = NULL;
+    assert_int_equal(spec_read(&err, PTQSCALE_SOURCE_DIR "/jobs/quick.yaml", &spec), STATUS_OK);
+    assert_int_equal(spec_cells(&err, spec, &cells, &count), STATUS_OK);
+    for (int i = 0; i < 5 * 4; i++) {
+        struct cell cell = cells[i % 5 * 9];
+        cell.model.block = i & 1 ? BLOCK_SEQUENTIAL : BLOCK_PARALLEL;
+        cell.model.tied = i & 2;
+        cell.model.activation = i % 3 ? ACTIVATION_GELU : ACTIVATION_SWIGLU;
+        cell.train.micro_batch = cell.train.batch >> i % 4;
+        double bytes = allocated(&cell);
+        assert_near(memory_of(cell) / bytes, 1, 0.03);
+    }
+    free(cells);
+    spec_free(spec);
+}
+
+/* Makespan ==================================================================================== */
+
+static uint64_t random_below(uint64_t n)
+{
+    static uint64_t x = 88172645463325252u;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return x % n;
+}
+
+/* List scheduling as it is defined: each cell to the worker that is free first. */
+static double simulate(const double *sorted, int count, int workers)
+{
+    double finish[8] = {0}, last = 0;
+    for (int i = 0; i < count; i++) {
+        int first = 0;
+        for (int w = 1; w < workers; w++) {
+            first = finish[w] < finish[first] ? w : first;
+        }
+        finish[first] += sorted[i];
+        last = fmax(last, finish[first]);
+    }
+    return last;
+}
+
+/* The best of all assignments. */
+static double optimum(const double *seconds, int count, int workers)
+{
+    double best = INFINITY;
+    int64_t assignments = 1;
+    for (int i = 0; i < count; i++) {
+        assignments *= workers;
+    }
+    for (int64_t a = 0; a < assignments; a++) {
+        double finish[4] = {0}, last = 0;
+        int64_t digits = a;
+        for (int i = 0; i < count; i++, digits /= workers) {
+            double *worker = &finish[digits % workers];
+            *worker += seconds[i];
+            last = fmax(last, *worker);
+        }
+        best = fmin(best, last);
+    }
+    return best;
+}
+
+static void makespan_against_brute_force(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 400; round++) {
+        double seconds[8], sum = 0, before[8];
+        int count = 1 + (int)random_below(8);
+        int workers = 1 + (int)random_below(4);
+        for (int i = 0; i < count; i++) {
+            before[i] = seconds[i] = 1 + (double)random_below(20);
+            sum += seconds[i];
+        }
+        double makespan = cost_makespan(seconds, count, workers);
+        for (int i = 1; i < count; i++) {
+            assert_true(seconds[i - 1] >= seconds[i]);
+        }
+        assert_near(makespan, simulate(seconds, count, workers), 1e-9);
+        double best = optimum(before, count, workers);
+        assert_true(makespan >= best - 1e-9);
+        assert_true(makespan <= best * (4.0 / 3 - 1.0 / (3 * workers)) + 1e-9); /* Graham 1969 */
+        if (workers == 1) {
+            assert_near(makespan, sum, 1e-9);
+        }
+    }
+}
+
+static void makespan_of_many(void **state)
+{
+    (void)state;
+    enum { CELLS = 20000 };
+    double *seconds = malloc(CELLS * sizeof *seconds);
+    double sum = 0;
+    assert_non_null(seconds);
+    for (int i = 0; i < CELLS; i++) {
+        seconds[i] = 1 + (double)random_below(1000);
+        sum += seconds[i];
+    }
+    double makespan = cost_makespan(seconds, CELLS, 300);
+    assert_true(makespan >= sum / 300 && makespan <= sum / 300 + 1001);
+    assert_near(cost_makespan(seconds, CELLS, 50000), seconds[0], 0);
+    assert_near(cost_makespan(seconds, CELLS, 0), sum, 1e-6 * sum);
+    assert_near(cost_makespan(seconds, 0, 3), 0, 0);
+    free(seconds);
+}
+
+/* Plan ======================================================================================== */
+
+static char *plan_of(const char *file, int ranks, double gflops)
+{
+    struct error err = {0};
+    struct spec *spec = NULL;
+    struct cell *cells = NULL;
+    char *text = NULL;
+    size_t length = 0;
+    int count = 0;
+    FILE *out = open_memstream(&text, &length);
+    assert_non_null(out);
+    assert_int_equal(spec_read(&err, file, &spec), STATUS_OK);
+    assert_int_equal(spec_cells(&err, spec, &cells, &count), STATUS_OK);
+    assert_int_equal(plan_print(&err, out, spec, cells, count, 0, gflops), STATUS_USAGE);
+    error_clear(&err);
+    assert_int_equal(plan_print(&err, out, spec, cells, count, ranks, 0), STATUS_USAGE);
+    error_clear(&err);
+    assert_int_equal(plan_print(&err, out, spec, cells, count, ranks, gflops), STATUS_OK);
+    fclose(out);
+    free(cells);
+    spec_free(spec);
+    return text;
+}
+
+static void plan(void **state)
+{
+    (void)state;
+    char *text = plan_of(PTQSCALE_SOURCE_DIR "/jobs/quick.yaml", 3, 40);
+    const char *const parts[] = {
+        "Provisional: 3 seeds",
+        "3x96",
+        "335 k",
+        "45 cells",
+        "on 2 workers",
+        "40 GFLOP/s",
+        "node-hours",
+        "assume",
+        "seeds       1 2 3",
+        "base | total_decay=0.005 | dropout=0.1 | grad_clip=none | precision=fp16",
+        "w8a8 w8 w8a8-tensor w6a6 w4 w3 w4a8 w4a4",
+        "gcide.dict.dz",
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (!strstr(text, parts[i])) {
+            fail_msg("the plan lacks \"%s\":\n%s", parts[i], text);
+        }
+    }
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(flops),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(memory_is_what_is_allocated),
+        cmocka_unit_test(makespan_against_brute_force),
+        cmocka_unit_test(makespan_of_many),
+        cmocka_unit_test(plan),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
