@@ -21,13 +21,12 @@ static int backward_site(struct error *err, struct model *m, const struct pass *
     const int in = l->in[site], out = l->out[site];
     float *dw = layout_at(l, b->weight[site], p->gradient);
     float *db = layout_at(l, b->bias[site], p->gradient);
-    TRY(gemm_weight_gradient(err, m->gemm, p->precision, m->rows, in, out, dy, x, dw));
+    TRY(gemm_backward(err, m->gemm, p->precision, m->rows, in, out, dy, x,
+                      layout_of(l, b->weight[site], p->weights->operands), dw, dx));
     m->kernels->bias_round(p->precision, out, in, NULL, dw);
     if (db) {
         m->kernels->column_sum(m->rows, out, dy, db);
     }
-    TRY(gemm_input_gradient(err, m->gemm, p->precision, m->rows, in, out, dy,
-                            layout_of(l, b->weight[site], p->weights->operands), dx));
     m->kernels->bias_round(p->precision, m->rows, in, NULL, dx);
 cleanup:
     return status;
@@ -145,10 +144,9 @@ int model_backward(struct error *err, struct model *m, const struct weights *wei
     k->cross_entropy(precision, m->rows, v, targets, scale, m->logits, loss);
 
     float *dhead = l->model.tied ? m->dhead : layout_at(l, l->head, gradient);
-    TRY(gemm_weight_gradient(err, m->gemm, precision, m->rows, d, v, m->logits, m->final, dhead));
+    TRY(gemm_backward(err, m->gemm, precision, m->rows, d, v, m->logits, m->final,
+                      layout_of(l, l->head, weights->operands), dhead, m->dnorm[0]));
     k->bias_round(precision, v, d, NULL, dhead);
-    TRY(gemm_input_gradient(err, m->gemm, precision, m->rows, d, v, m->logits,
-                            layout_of(l, l->head, weights->operands), m->dnorm[0]));
     k->bias_round(precision, m->rows, d, NULL, m->dnorm[0]);
     memset(m->dx, 0, (size_t)m->rows * d * sizeof *m->dx);
     k->layernorm_backward(precision, m->rows, d, m->dnorm[0], NULL, m->out, m->final_mean,

@@ -28,7 +28,7 @@ struct gemm {
     const struct kernels *kernels;
     int count, oldest;
     struct prepared prepared[SHAPES];
-    uint16_t *half[2]; /* operands as bf16: activations, weights */
+    uint16_t *half[2]; /* operands as bf16 */
 };
 
 #define LIBRARY(err, call)                                                                         \
@@ -41,7 +41,7 @@ struct gemm {
 int gemm_create(struct error *err, size_t x_elements, size_t w_elements, struct gemm **gemm)
 {
     int status = STATUS_OK;
-    /* A weight gradient has two activations as operands. */
+    /* Of a weight gradient both operands are activations. */
     const size_t second = x_elements > w_elements ? x_elements : w_elements;
     struct gemm *g = calloc(1, sizeof *g);
     CHECK(err, g, STATUS_FAILED, "out of memory");
@@ -143,23 +143,24 @@ cleanup:
     return status;
 }
 
-static int multiply(struct error *err, struct gemm *g, enum precision precision,
-                    const struct shape *shape, const float *a, const float *b, float *c)
+/* An operand as the matmul wants it: as it is, or packed to bf16 in buffer `which`. */
+static const void *operand(struct gemm *g, bool bf16, size_t n, const float *x, int which)
+{
+    if (!bf16) {
+        return x;
+    }
+    g->kernels->pack_bf16(n, x, g->half[which]);
+    return g->half[which];
+}
+
+static int multiply(struct error *err, struct gemm *g, const struct shape *shape, const void *a,
+                    const void *b, float *c)
 {
     int status = STATUS_OK;
-    struct shape s = *shape;
     struct prepared *p;
-    const void *operand_a = a, *operand_b = b;
-    s.bf16 = precision == PRECISION_BF16 && g->half[0] != NULL;
-    TRY(find(err, g, &s, &p));
-    if (s.bf16) {
-        g->kernels->pack_bf16((size_t)s.m * s.k, a, g->half[0]);
-        g->kernels->pack_bf16((size_t)s.k * s.n, b, g->half[1]);
-        operand_a = g->half[0];
-        operand_b = g->half[1];
-    }
-    LIBRARY(err, dnnl_memory_set_data_handle(p->a, (void *)operand_a));
-    LIBRARY(err, dnnl_memory_set_data_handle(p->b, (void *)operand_b));
+    TRY(find(err, g, shape, &p));
+    LIBRARY(err, dnnl_memory_set_data_handle(p->a, (void *)a));
+    LIBRARY(err, dnnl_memory_set_data_handle(p->b, (void *)b));
     LIBRARY(err, dnnl_memory_set_data_handle(p->c, c));
     const dnnl_exec_arg_t arguments[] = {
         {DNNL_ARG_SRC, p->a}, {DNNL_ARG_WEIGHTS, p->b}, {DNNL_ARG_DST, p->c}};
@@ -169,25 +170,32 @@ cleanup:
     return status;
 }
 
+static bool in_bf16(const struct gemm *g, enum precision precision)
+{
+    return precision == PRECISION_BF16 && g->half[0] != NULL;
+}
+
 int gemm_forward(struct error *err, struct gemm *gemm, enum precision precision, int rows, int in,
                  int out, const float *x, const float *w, float *y)
 {
-    const struct shape s = {.m = rows, .n = out, .k = in, .transpose_b = true};
-    return multiply(err, gemm, precision, &s, x, w, y);
+    const bool bf16 = in_bf16(gemm, precision);
+    const struct shape s = {.bf16 = bf16, .m = rows, .n = out, .k = in, .transpose_b = true};
+    return multiply(err, gemm, &s, operand(gemm, bf16, (size_t)rows * in, x, 0),
+                    operand(gemm, bf16, (size_t)out * in, w, 1), y);
 }
 
-int gemm_input_gradient(struct error *err, struct gemm *gemm, enum precision precision, int rows,
-                        int in, int out, const float *dy, const float *w, float *dx)
+int gemm_backward(struct error *err, struct gemm *gemm, enum precision precision, int rows, int in,
+                  int out, const float *dy, const float *x, const float *w, float *dw, float *dx)
 {
-    const struct shape s = {.m = rows, .n = in, .k = out};
-    return multiply(err, gemm, precision, &s, dy, w, dx);
-}
-
-int gemm_weight_gradient(struct error *err, struct gemm *gemm, enum precision precision, int rows,
-                         int in, int out, const float *dy, const float *x, float *dw)
-{
-    const struct shape s = {.m = out, .n = in, .k = rows, .transpose_a = true};
-    return multiply(err, gemm, precision, &s, dy, x, dw);
+    int status = STATUS_OK;
+    const bool bf16 = in_bf16(gemm, precision);
+    const struct shape weight = {.bf16 = bf16, .m = out, .n = in, .k = rows, .transpose_a = true};
+    const struct shape input = {.bf16 = bf16, .m = rows, .n = in, .k = out};
+    const void *upstream = operand(gemm, bf16, (size_t)rows * out, dy, 0);
+    TRY(multiply(err, gemm, &weight, upstream, operand(gemm, bf16, (size_t)rows * in, x, 1), dw));
+    TRY(multiply(err, gemm, &input, upstream, operand(gemm, bf16, (size_t)out * in, w, 1), dx));
+cleanup:
+    return status;
 }
 
 int gemm_int8(struct error *err, int rows, int in, int out, const int8_t *x, const int8_t *w,

@@ -26,12 +26,9 @@ void gemm_free(struct gemm *gemm); /* NULL is fine */
 /* y (N, out) = x wᵀ */
 int gemm_forward(struct error *err, struct gemm *gemm, enum precision precision, int rows, int in,
                  int out, const float *x, const float *w, float *y);
-/* dx (N, in) = dy w */
-int gemm_input_gradient(struct error *err, struct gemm *gemm, enum precision precision, int rows,
-                        int in, int out, const float *dy, const float *w, float *dx);
-/* dw (out, in) = dyᵀ x */
-int gemm_weight_gradient(struct error *err, struct gemm *gemm, enum precision precision, int rows,
-                         int in, int out, const float *dy, const float *x, float *dw);
+/* Both gradients of that: dw (out, in) = dyᵀ x and dx (N, in) = dy w. */
+int gemm_backward(struct error *err, struct gemm *gemm, enum precision precision, int rows, int in,
+                  int out, const float *dy, const float *x, const float *w, float *dw, float *dx);
 
 /* y (N, out) = x wᵀ, exact, in int32; codes within ±127 and in ≤ 133,000, so that nothing overflows. Uses int8 instructions
  * where they are exact (VNNI), else gemm_int8_portable: the same bits. */

@@ -39,6 +39,6 @@ const struct kernels *kernels_get(void)
 size_t attention_scratch(int context, int head_dim)
 {
     size_t padded = (size_t)(context + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK * ATTENTION_BLOCK;
-    size_t width = (size_t)(head_dim + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK * ATTENTION_BLOCK;
+    size_t width = (size_t)(head_dim + ATTENTION_WIDTH - 1) / ATTENTION_WIDTH * ATTENTION_WIDTH;
     return 9 * padded * width + 2 * ATTENTION_BLOCK * padded;
 }

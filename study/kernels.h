@@ -115,7 +115,8 @@ const struct kernels *kernels_get(void);
 /* The table of that name, or NULL if this machine cannot run it. */
 const struct kernels *kernels_named(const char *name);
 
-enum { ATTENTION_BLOCK = 16 }; /* rows of a tile of scores */
+/* Rows of a tile of scores, and what head widths are padded to. */
+enum { ATTENTION_BLOCK = 32, ATTENTION_WIDTH = 16 };
 
 /* Floats of scratch that attention needs. */
 size_t attention_scratch(int context, int head_dim);

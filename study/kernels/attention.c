@@ -6,7 +6,7 @@
  */
 #include "study/kernels/table.h"
 
-enum { BLOCK = ATTENTION_BLOCK };
+enum { BLOCK = ATTENTION_BLOCK, WIDTH = ATTENTION_WIDTH };
 
 /* Rows and vectors of the register tile: as many accumulators as the registers hold. */
 #if VL == 16
@@ -41,7 +41,8 @@ INLINE void tile(int vectors, int accumulate, int k, const float *a, size_t row_
     }
 }
 
-/* C (m, n) = or += A·B; A's element (r, i) is a[r·row_step + i·k_step], B is (k, n). m and n are multiples of BLOCK. */
+/* C (m, n) = or += A·B; A's element (r, i) is a[r·row_step + i·k_step], B is (k, n). m is a multiple of BLOCK, n of
+ * WIDTH. */
 INLINE void product(int accumulate, int m, int n, int k, const float *a, size_t row_step,
                     size_t k_step, const float *b, size_t ldb, float *c, size_t ldc)
 {
@@ -71,7 +72,7 @@ static struct head head_carve(int context, int head_dim, float *scratch)
 {
     struct head h;
     h.padded = (context + BLOCK - 1) / BLOCK * BLOCK;
-    h.width = (head_dim + BLOCK - 1) / BLOCK * BLOCK;
+    h.width = (head_dim + WIDTH - 1) / WIDTH * WIDTH;
     size_t n = (size_t)h.padded * h.width;
     float **part[] = {&h.q, &h.k, &h.v, &h.grad, &h.kt, &h.vt, &h.dq, &h.dk, &h.dv};
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {

@@ -18,7 +18,7 @@ struct matmuls {
     enum precision precision;
     int rows, layers, sites;
     int in[SITES + 1], out[SITES + 1]; /* the last is the head */
-    float *x, *w, *y, *dw;
+    float *x, *w, *y, *dw, *dx;
 };
 
 static int matmuls_create(struct error *err, const struct layout *l, const struct cell *cell,
@@ -39,9 +39,10 @@ static int matmuls_create(struct error *err, const struct layout *l, const struc
     }
     m->x = calloc(m->rows * widest, sizeof(float));
     m->y = calloc(m->rows * widest, sizeof(float));
+    m->dx = calloc(m->rows * widest, sizeof(float));
     m->w = calloc(largest, sizeof(float));
     m->dw = calloc(largest, sizeof(float));
-    CHECK(err, m->x && m->y && m->w && m->dw, STATUS_FAILED, "out of memory");
+    CHECK(err, m->x && m->y && m->w && m->dw && m->dx, STATUS_FAILED, "out of memory");
     TRY(gemm_create(err, m->rows * widest, largest, &m->gemm));
 cleanup:
     return status;
@@ -51,10 +52,8 @@ static int matmuls_site(struct error *err, struct matmuls *m, int i)
 {
     int status = STATUS_OK;
     TRY(gemm_forward(err, m->gemm, m->precision, m->rows, m->in[i], m->out[i], m->x, m->w, m->y));
-    TRY(gemm_input_gradient(err, m->gemm, m->precision, m->rows, m->in[i], m->out[i], m->y, m->w,
-                            m->x));
-    TRY(gemm_weight_gradient(err, m->gemm, m->precision, m->rows, m->in[i], m->out[i], m->y, m->x,
-                             m->dw));
+    TRY(gemm_backward(err, m->gemm, m->precision, m->rows, m->in[i], m->out[i], m->y, m->x, m->w,
+                      m->dw, m->dx));
 cleanup:
     return status;
 }
@@ -79,6 +78,7 @@ static void matmuls_free(struct matmuls *m)
     free(m->y);
     free(m->w);
     free(m->dw);
+    free(m->dx);
 }
 
 int main(int argc, char **argv)

@@ -36,9 +36,7 @@ static void check_float(struct gemm *gemm, enum precision precision, int rows, i
     memset(dx, 0xff, nx * sizeof *dx);
     memset(dw, 0xff, nw * sizeof *dw);
     assert_int_equal(gemm_forward(&err, gemm, precision, rows, in, out, x, w, y), STATUS_OK);
-    assert_int_equal(gemm_input_gradient(&err, gemm, precision, rows, in, out, dy, w, dx),
-                     STATUS_OK);
-    assert_int_equal(gemm_weight_gradient(&err, gemm, precision, rows, in, out, dy, x, dw),
+    assert_int_equal(gemm_backward(&err, gemm, precision, rows, in, out, dy, x, w, dw, dx),
                      STATUS_OK);
     fixture_near("y", ny, y, want_y, 1e-5);
     fixture_near("dx", nx, dx, want_dx, 1e-5);
@@ -250,10 +248,8 @@ static void *multiply(void *context)
         for (int t = 0; t < 3; t++) {
             const enum precision precision = fixture_precision[t];
             p->status |= gemm_forward(&err, gemm, precision, ROWS, IN, OUT, p->x, p->w, p->y[t]);
-            p->status |=
-                gemm_input_gradient(&err, gemm, precision, ROWS, IN, OUT, p->dy, p->w, p->dx[t]);
-            p->status |=
-                gemm_weight_gradient(&err, gemm, precision, ROWS, IN, OUT, p->dy, p->x, p->dw[t]);
+            p->status |= gemm_backward(&err, gemm, precision, ROWS, IN, OUT, p->dy, p->x, p->w,
+                                       p->dw[t], p->dx[t]);
         }
         p->status |= gemm_int8(&err, ROWS, IN, OUT, p->codes_x, p->codes_w, p->integer);
     }
