@@ -1,9 +1,7 @@
 #include <mpi.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "mpi/cli.h"
 #include "mpi/commands.h"
@@ -90,11 +88,9 @@ int command_run(struct error *err, int argc, char **argv)
     }
     CHECK(err, out != NULL, STATUS_USAGE, "run: --out DIR is missing (the folder of the run)");
     CHECK(err, strlen(out) < SPEC_PATH, STATUS_USAGE, "run: --out: the path is too long");
-#ifdef _OPENMP
     /* One thread per rank: more are slower at these sizes, and a sum's order must not depend on
      * them. */
     omp_set_num_threads(1);
-#endif
     signals_block();
     if (!launcher_present()) {
         return serial_run(err, study, out);

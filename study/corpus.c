@@ -100,7 +100,7 @@ static int split(struct error *err, struct corpus *c, const struct cell_data *da
             TRY(part_add(err, &c->held_out, start, stop));
         } else {
             start += i > 0 ? guard : 0;
-            stop -= end <= blocks ? (stop - start < guard ? stop - start : guard) : 0;
+            stop = end > blocks ? stop : stop > guard ? stop - guard : 0;
             TRY(part_add(err, &c->train, start, stop));
         }
         i = end;

@@ -77,7 +77,9 @@ size_t text_clean_gcide(uint8_t *text, size_t length)
                     text[out++] = text[at];
                 }
             }
-            text[out++] = '\n';
+            if (end) {
+                text[out++] = '\n';
+            }
         }
         at = next;
     }

@@ -325,7 +325,8 @@ static void check(const struct cell_model *model, enum precision precision,
     layout_free(l);
 }
 
-static void check_precision(enum precision precision)
+/* At most this share of the numbers is off: products of bf16 numbers leave fp32 sums room to be exact, those of fp16 do not. */
+static void check_precision(enum precision precision, double most)
 {
     const struct dropout none = {.seed = 1}, some = {.p = 0.2, .seed = 5, .step = 3, .sequence = 6};
     struct tally tally = {0};
@@ -339,7 +340,7 @@ static void check_precision(enum precision precision)
         check(&model, precision, &none, &tally);
         check(&model, precision, &some, &tally);
     }
-    if (!((double)tally.off <= 0.05 * (double)tally.numbers)) {
+    if (!((double)tally.off <= most * (double)tally.numbers)) {
         fail_msg("%s: %zu of %zu numbers are off", precision_name(precision), tally.off,
                  tally.numbers);
     }
@@ -348,19 +349,19 @@ static void check_precision(enum precision precision)
 static void test_fp32(void **state)
 {
     (void)state;
-    check_precision(PRECISION_FP32);
+    check_precision(PRECISION_FP32, 0);
 }
 
 static void test_bf16(void **state)
 {
     (void)state;
-    check_precision(PRECISION_BF16);
+    check_precision(PRECISION_BF16, 0.002);
 }
 
 static void test_fp16(void **state)
 {
     (void)state;
-    check_precision(PRECISION_FP16);
+    check_precision(PRECISION_FP16, 0.1);
 }
 
 int main(void)

@@ -190,26 +190,29 @@ static void pair_free(struct pair *pair)
     free(pair->log_p), free(pair->log_q);
 }
 
-/* d + expm1(−d); near zero its series, since even long double would cancel. */
-static long double long_excess(long double d)
+/*
+ * p·(d + expm1(−d)), METHOD §4's summand, in long double. Near d = 0 by its series, since even long double would cancel; else as
+ * p·d + q − p, which does not leave the numbers where p is 0.
+ */
+static long double long_summand(double log_p, double log_q)
 {
+    const long double p = expl(log_p), d = (long double)log_p - log_q;
     if (fabsl(d) > 0.01L) {
-        return d + expm1l(-d);
+        return p * d + expl(log_q) - p;
     }
     long double term = d * d / 2, sum = 0;
     for (int i = 3; i < 14; i++) {
         sum += term;
         term *= -d / i;
     }
-    return sum;
+    return p * sum;
 }
 
-/* METHOD §4's formula in long double. */
 static long double long_kl(const struct pair *pair)
 {
     long double sum = 0;
     for (int i = 0; i < pair->v; i++) {
-        sum += expl(pair->log_p[i]) * long_excess((long double)pair->log_p[i] - pair->log_q[i]);
+        sum += long_summand(pair->log_p[i], pair->log_q[i]);
     }
     return sum;
 }
