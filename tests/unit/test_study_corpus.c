@@ -396,7 +396,7 @@ static const char clean[] = "Aardvark \\Aard\"vark`\\, n. [D., earth-pig.] (Zool
                             "[a] not a source [b]\n"
                             "[This bracket is far too long to be the name of a source, so stay]\n"
                             "a b\n"
-                            "the end\n";
+                            "the end";
 
 static void test_cleaning(void **state)
 {
