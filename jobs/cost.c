@@ -127,6 +127,11 @@ void cost_of(const struct cell *cell, struct cost *cost)
     cost->memory_bytes = peak_memory(cell);
 }
 
+double cost_process_bytes(double text_bytes)
+{
+    return 35 * 1048576.0 + text_bytes;
+}
+
 double cost_seconds(const struct cost *cost, double rate)
 {
     return (cost->train_flops + cost->evaluate_flops) / rate;

@@ -12,6 +12,10 @@ struct cost {
 
 void cost_of(const struct cell *cell, struct cost *cost);
 
+/* Bytes of a rank's process beside its cell: program, libraries with their generated code, MPI (about 35 MiB, measured), and
+ * the text, of `text_bytes` before cleaning. */
+double cost_process_bytes(double text_bytes);
+
 /* Seconds of one rank at `rate` FLOP/s for training and evaluation. */
 double cost_seconds(const struct cost *cost, double rate);
 

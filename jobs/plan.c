@@ -60,7 +60,7 @@ struct row {
     double memory;                                       /* largest */
 };
 
-static void row_add(struct row *row, const struct cell *cell, double rate)
+static void row_add(struct row *row, const struct cell *cell, double rate, double process)
 {
     struct cost cost;
     cost_of(cell, &cost);
@@ -70,7 +70,7 @@ static void row_add(struct row *row, const struct cell *cell, double rate)
     row->train_flops += cost.train_flops;
     row->evaluate_flops += cost.evaluate_flops;
     row->seconds += cost_seconds(&cost, rate);
-    row->memory = fmax(row->memory, cost.memory_bytes);
+    row->memory = fmax(row->memory, process + cost.memory_bytes);
 }
 
 static void print_row(FILE *out, const char *name, const struct row *row, bool total)
@@ -93,12 +93,14 @@ static void print_sizes(FILE *out, const struct spec *spec, const struct cell *c
 {
     fprintf(out, "%-16s %10s %10s %7s %9s %11s %11s %11s %10s\n", "size", "parameters", "with emb.",
             "cells", "tokens", "FLOP train", "FLOP eval.", "memory/rank", "time");
+    const double text = spec_text_bytes(spec), process = cost_process_bytes(text);
+    char process_text[TEXT], text_text[TEXT];
     for (int s = 0; s < spec->sizes; s++) {
         struct row row = {0};
         for (int i = 0; i < count; i++) {
             if (strcmp(cells[i].size.name, spec->size[s].name) == 0) {
-                row_add(&row, &cells[i], rate);
-                row_add(total, &cells[i], rate);
+                row_add(&row, &cells[i], rate, process);
+                row_add(total, &cells[i], rate, process);
             }
         }
         if (row.cells > 0) {
@@ -106,10 +108,11 @@ static void print_sizes(FILE *out, const struct spec *spec, const struct cell *c
         }
     }
     print_row(out, "all", total, true);
-    fputs("tokens, FLOP and time are means per cell (last line: sums); memory is the largest of a "
-          "cell, "
-          "without the text and libraries\n\n",
-          out);
+    fprintf(
+        out,
+        "tokens, FLOP and time are means per cell (last line: sums); memory is the peak of a rank "
+        "on its largest cell,\nwith %s for program, libraries and text (of which text: %s)\n\n",
+        bytes_text(process, process_text), bytes_text(text, text_text));
 }
 
 /* What will run =============================================================================== */

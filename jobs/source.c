@@ -77,3 +77,32 @@ cleanup:
     free(buffer);
     return status;
 }
+
+/* Uncompressed bytes of a gzip file's (last) member as its trailer has them, else the file's own length. */
+static double text_bytes(const char *path)
+{
+    unsigned char magic[2], size[4];
+    struct stat info;
+    double bytes = 0;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file >= 0 && fstat(file, &info) == 0 && S_ISREG(info.st_mode)) {
+        bytes = (double)info.st_size;
+        if (info.st_size >= 18 && pread(file, magic, 2, 0) == 2 && magic[0] == 0x1f &&
+            magic[1] == 0x8b && pread(file, size, 4, info.st_size - 4) == 4) {
+            bytes = size[0] + 256.0 * size[1] + 65536.0 * size[2] + 16777216.0 * size[3];
+        }
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    return bytes;
+}
+
+double spec_text_bytes(const struct spec *spec)
+{
+    double bytes = 0;
+    for (int i = 0; i < spec->source.files; i++) {
+        bytes += text_bytes(spec->source.file[i]);
+    }
+    return bytes;
+}

@@ -46,7 +46,7 @@ struct level {
 /* The text files a study reads. Plain bytes: it is broadcast to all ranks. */
 struct data_source {
     int files;
-    char file[SPEC_FILES][SPEC_PATH]; /* absolute, or relative to the current folder */
+    char file[SPEC_FILES][SPEC_PATH]; /* absolute, or from the current folder through the study's */
 };
 
 struct spec_setting { /* design: list — levels that differ from the base; size -1 = all sizes */
@@ -92,6 +92,10 @@ void spec_free(struct spec *spec); /* NULL is fine */
  * pins there (data.fingerprint). STATUS_FAILED when they differ, or with the path
  * and how to get the text when a file is missing or unreadable. */
 int spec_fingerprint(struct error *err, struct spec *spec);
+
+/* Bytes of the study's text in memory, before cleaning; for gzip files what their last four bytes say. 0
+ * for files that are not there. */
+double spec_text_bytes(const struct spec *spec);
 
 /* All cells of the study, identified, without duplicates: sizes outermost, then settings (base first),
  * then seeds. Cells are in one malloc'ed array; the caller frees it. Checks what needs whole cells:

@@ -16,15 +16,16 @@ int command_plan(struct error *err, int argc, char **argv)
     int status = STATUS_OK;
     bool helped = false, check = false;
     int ranks = 1, count = 0;
-    double gflops = 20;
+    double gflops = 60;
     const char *study = NULL;
     struct spec *spec = NULL;
     struct cell *cells = NULL;
     const struct cli_option option[] = {
         {"ranks", "N", "MPI ranks, one of which coordinates (default 1: serial)", CLI_INTEGER,
          &ranks, 1},
-        {"gflops", "G", "rate of one rank in GFLOP/s (default 20: a small model on a core)",
-         CLI_NUMBER, &gflops, 0},
+        {"gflops", "G",
+         "rate of one rank in GFLOP/s (default 60: a small model on an AVX-512 core)", CLI_NUMBER,
+         &gflops, 0},
         {"check", NULL, "check the study file, print nothing but its number of cells", CLI_FLAG,
          &check, 0},
     };

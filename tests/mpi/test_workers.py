@@ -72,7 +72,7 @@ class Workers(RunTest):
     def test_idle_ranks_sleep(self):
         """Two cells for three workers: coordinator and third worker wait without using a core."""
         out, log = self.folder / "run", self.folder / "log"
-        long = study(self.folder / "long.yaml", tokens=1 << 19, seeds=1)
+        long = study(self.folder / "long.yaml", tokens=1 << 22, seeds=1)
         with open(log, "wb") as output:
             process = harness.start("run", long, "--out", out, ranks=4, log=output)
         self.addCleanup(harness.kill_family, process)

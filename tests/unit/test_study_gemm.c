@@ -179,7 +179,7 @@ static void check_integer(int rows, int in, int out, enum filling filling)
     struct error err = {0};
     uint64_t seed = (uint64_t)(rows + in + out);
     const size_t nx = (size_t)rows * in, nw = (size_t)out * in, ny = (size_t)rows * out;
-    int8_t *x = malloc(nx), *w = malloc(nw);
+    int8_t *x = calloc(nx, 1), *w = calloc(nw, 1);
     int32_t *y = malloc(ny * sizeof *y), *portable = malloc(ny * sizeof *y);
     fill(&seed, filling, 0, nx, x);
     fill(&seed, filling, 1, nw, w);
