@@ -89,6 +89,7 @@ struct cell {
     char id[CELL_ID];
     char setting[CELL_LABEL]; /* "base", "dropout=0.1"; a label, not part of the id */
     bool base;                /* the base recipe */
+    int number;               /* in the whole study, from 0; a label, not part of the id */
     int64_t tokens;           /* steps × batch × context */
     uint64_t seed;            /* the study's seed; a label, not part of the id */
     uint64_t init_seed;       /* initialization and dropout */

@@ -365,11 +365,13 @@ int spec_cells(struct error *err, const struct spec *spec, struct cell **out, in
                 int slot = find_slot(table, slots, cells, cell.id);
                 if (table[slot] < 0) {
                     table[slot] = found;
+                    cell.number = found;
                     cells[found++] = cell;
                 }
             }
         }
     }
+    TRY(shard_select(err, spec->shard, cells, &found));
     *out = cells;
     *count = found;
     cells = NULL;

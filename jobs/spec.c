@@ -73,11 +73,23 @@ static void name_from_path(struct spec *spec)
     }
 }
 
+/* "2/4": the file stands for a part of the study. */
+static int read_shard(struct error *err, const struct yaml_field *field, struct spec *spec)
+{
+    int status = STATUS_OK;
+    char text[32], what[SPEC_PATH + YAML_FIELD_NAME];
+    snprintf(what, sizeof what, "%s:%d: shard", spec->path, field->line);
+    TRY(yaml_field_string(err, field, text, sizeof text));
+    TRY(shard_parse(err, what, text, &spec->shard));
+cleanup:
+    return status;
+}
+
 static int read_head(struct error *err, const struct yaml_field *root, struct spec *spec)
 {
     static const char *const KEYS[] = {
-        "name",  "title", "note",  "design",     "sizes",    "model", "base", "factors",
-        "cells", "seeds", "train", "quantizers", "evaluate", "data",  NULL,
+        "name",  "title", "note",       "design",   "sizes", "model", "base",  "factors", "cells",
+        "seeds", "train", "quantizers", "evaluate", "data",  "run",   "shard", NULL,
     };
     int status = STATUS_OK;
     struct yaml_field field;
@@ -97,6 +109,9 @@ static int read_head(struct error *err, const struct yaml_field *root, struct sp
         TRY(yaml_field_choice(err, &field, DESIGN_NAMES, &design));
     }
     spec->design = (enum design)design;
+    if (yaml_field_get(root, "shard", &field)) {
+        TRY(read_shard(err, &field, spec));
+    }
 cleanup:
     return status;
 }
@@ -123,6 +138,7 @@ int spec_read(struct error *err, const char *path, struct spec **out)
     TRY(spec_read_seeds(err, &root, spec));
     TRY(spec_read_evaluate(err, &root, spec));
     TRY(spec_read_data(err, &root, spec));
+    TRY(spec_read_run(err, &root, spec));
     *out = spec;
     spec = NULL;
 cleanup:

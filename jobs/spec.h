@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "jobs/cell.h"
+#include "jobs/shard.h"
 
 enum design { DESIGN_ONE_AT_A_TIME, DESIGN_FACTORIAL, DESIGN_FRACTIONAL, DESIGN_LIST };
 
@@ -19,6 +20,15 @@ enum {
     SPEC_FILES = 64,
     SPEC_LIST = 1024,
     SPEC_PATH = 1024,
+};
+
+enum { SPEC_LEAST_TIMEOUT = 1 }; /* seconds; workers send a message each second, or more often */
+
+/* Pace: how a study is run, which changes no result. Seconds. */
+struct spec_run {
+    double
+        checkpoint_every; /* training time between two checkpoints of a cell; 0 = only at a stop */
+    double heartbeat_timeout; /* a worker that is silent for so long is taken for dead */
 };
 
 /* What a factor or the base recipe may set. */
@@ -46,7 +56,7 @@ struct level {
 /* The text files a study reads. Plain bytes: it is broadcast to all ranks. */
 struct data_source {
     int files;
-    char file[SPEC_FILES][SPEC_PATH]; /* absolute, or from the current folder through the study's */
+    char file[SPEC_FILES][SPEC_PATH]; /* absolute, or relative to the current folder */
 };
 
 struct spec_setting { /* design: list — levels that differ from the base; size -1 = all sizes */
@@ -79,7 +89,9 @@ struct spec {
     struct cell_evaluate evaluate;
     struct cell_data data;
     struct data_source source;
-    char *text; /* owned: the file as given */
+    struct spec_run run;
+    struct shard shard; /* the part of the study that is meant; count 0 = all of it */
+    char *text;         /* owned: the file as given */
     size_t text_length;
 };
 
@@ -98,7 +110,7 @@ int spec_fingerprint(struct error *err, struct spec *spec);
 double spec_text_bytes(const struct spec *spec);
 
 /* All cells of the study, identified, without duplicates: sizes outermost, then settings (base first),
- * then seeds. Cells are in one malloc'ed array; the caller frees it. Checks what needs whole cells:
+ * then seeds; of a shard, only its own. Cells are in one malloc'ed array; the caller frees it. Checks what needs whole cells:
  * batch divisible by context, power-of-two micro-batches, at least one step. */
 int spec_cells(struct error *err, const struct spec *spec, struct cell **cells, int *count);
 

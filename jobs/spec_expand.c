@@ -159,6 +159,15 @@ static void put_data(FILE *out, const struct spec *spec, const char *folder)
     }
 }
 
+static void put_run(FILE *out, const struct spec_run *run)
+{
+    fputs("run: {checkpoint_every: ", out);
+    put_number(out, run->checkpoint_every);
+    fputs("s, heartbeat_timeout: ", out);
+    put_number(out, run->heartbeat_timeout);
+    fputs("s}\n", out);
+}
+
 static void put_all(FILE *out, const struct spec *spec, const char *folder)
 {
     fputs("name: ", out);
@@ -181,6 +190,10 @@ static void put_all(FILE *out, const struct spec *spec, const char *folder)
     put_train(out, spec);
     put_evaluate(out, &spec->evaluate);
     put_data(out, spec, folder);
+    put_run(out, &spec->run);
+    if (spec->shard.count > 1) {
+        fprintf(out, "shard: %d/%d\n", spec->shard.index, spec->shard.count);
+    }
 }
 
 int spec_expanded(struct error *err, const struct spec *spec, char **text)

@@ -12,6 +12,7 @@ int spec_read_sizes(struct error *err, const struct yaml_field *root, struct spe
 int spec_read_seeds(struct error *err, const struct yaml_field *root, struct spec *spec);
 int spec_read_evaluate(struct error *err, const struct yaml_field *root, struct spec *spec);
 int spec_read_data(struct error *err, const struct yaml_field *root, struct spec *spec);
+int spec_read_run(struct error *err, const struct yaml_field *root, struct spec *spec);
 
 /* The base recipe, needed by sizes; then factors or the list of cells, which need the sizes. */
 int spec_read_base(struct error *err, const struct yaml_field *root, struct spec *spec);
