@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "jobs/duration.h"
+
 static void print_help(const struct cli *cli)
 {
     printf("usage: ptqscale %s %s\n\n%s\noptions:\n", cli->command, cli->arguments,
@@ -36,6 +38,14 @@ static int parse_value(struct error *err, const struct cli *cli, const struct cl
               cli->command, option->name);
         *(const char **)option->target = text;
         break;
+    case CLI_LIST: {
+        struct cli_list *list = option->target;
+        CHECK(err, list->count < CLI_LIST_MOST, STATUS_USAGE,
+              "%s: --%s is given more than %d times", cli->command, option->name,
+              (int)CLI_LIST_MOST);
+        list->text[list->count++] = text;
+        break;
+    }
     case CLI_INTEGER: {
         long value = strtol(text, &end, 10);
         CHECK(err, end != text && *end == '\0' && errno == 0 && value <= INT_MAX, STATUS_USAGE,
@@ -44,6 +54,17 @@ static int parse_value(struct error *err, const struct cli *cli, const struct cl
               "%s: --%s: %s is too small; give at least %.0f", cli->command, option->name, text,
               option->minimum);
         *(int *)option->target = (int)value;
+        break;
+    }
+    case CLI_DURATION: {
+        double seconds = 0;
+        CHECK(err, duration_parse(text, &seconds), STATUS_USAGE,
+              "%s: --%s: \"%s\" is not a span of time; write one such as 120, 120s or 2min",
+              cli->command, option->name, text);
+        CHECK(err, seconds >= option->minimum, STATUS_USAGE,
+              "%s: --%s: %s is too short; give at least %gs", cli->command, option->name, text,
+              option->minimum);
+        *(double *)option->target = seconds;
         break;
     }
     case CLI_NUMBER: {
@@ -102,11 +123,14 @@ int cli_parse(struct error *err, const struct cli *cli, int argc, char **argv,
     CHECK(err, given >= cli->positions, STATUS_USAGE,
           "%s: an argument is missing; usage: ptqscale %s %s", cli->command, cli->command,
           cli->arguments);
-    CHECK(err, given <= cli->positions, STATUS_USAGE,
+    CHECK(err, given <= cli->positions || cli->more, STATUS_USAGE,
           "%s: unexpected argument \"%s\"; usage: ptqscale %s %s", cli->command,
           argv[optind + cli->positions], cli->command, cli->arguments);
-    for (int i = 0; i < cli->positions; i++) {
+    for (int i = 0; i < given; i++) {
         position[i] = argv[optind + i];
+    }
+    if (cli->more) {
+        position[given] = NULL;
     }
 cleanup:
     return status;

@@ -7,8 +7,9 @@
 
 static const char description[] =
     "Shows how far the run in DIR is: cells done, running and failed, estimated time\n"
-    "of arrival, what every worker does. Reads only; works from any machine that\n"
-    "sees the folder, while the run goes on.\n"
+    "of arrival; what every worker does and when it was last heard of, also those\n"
+    "that are lost; failed and quarantined cells with their reasons. Reads only; works\n"
+    "from any machine that sees the folder, while the run goes on.\n"
     "\n"
     "    DIR                    folder of a run\n";
 

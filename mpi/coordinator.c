@@ -4,27 +4,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mpi/clock.h"
+#include "mpi/launcher.h"
+#include "mpi/peers.h"
 #include "mpi/session.h"
-#include "mpi/signals.h"
-#include "mpi/transport.h"
 
-struct peer {
-    bool ready;          /* its READY has come */
-    bool busy;           /* holds a cell, its RESULT is to come */
-    MPI_Request request; /* of the last message sent to it */
-};
+enum { MESSAGES = 4096 }; /* handled before the journal is synced */
+
+static const double least_farewell = 5; /* seconds for the workers' last messages … */
+static const double now_farewell = 2;   /* … when there is no time */
 
 struct coordinator {
     struct session *session;
+    struct peers *peers;
     int workers;
-    struct peer *peer;             /* (workers): rank w + 1 */
-    struct assignment *assignment; /* (workers): what is being sent */
-    int *idle;                     /* stack of workers that wait for a cell */
+    int *
+        idle; /* stack of workers that wait for a cell; fenced ones are skipped when they are due */
     int idles;
-    int busy;
-    bool stopping;        /* hand out nothing more */
-    bool interrupted;     /* because of a signal */
-    struct error failure; /* or because of this */
+    bool exhausted;       /* a worker asked for a cell and there was none */
+    bool stopping;        /* hand out nothing more; workers were told */
+    struct error failure; /* that ends the run */
 };
 
 static int create(struct error *err, int workers, struct coordinator **coordinator)
@@ -35,14 +34,9 @@ static int create(struct error *err, int workers, struct coordinator **coordinat
     *coordinator = c;
     CHECK(err, c != NULL, STATUS_FAILED, "out of memory");
     c->workers = workers;
-    c->peer = calloc((size_t)workers, sizeof *c->peer);
-    c->assignment = calloc((size_t)workers, sizeof *c->assignment);
     c->idle = calloc((size_t)workers, sizeof *c->idle);
-    CHECK(err, c->peer && c->assignment && c->idle, STATUS_FAILED, "out of memory for %d workers",
-          workers);
-    for (int w = 0; w < workers; w++) {
-        c->peer[w].request = MPI_REQUEST_NULL;
-    }
+    CHECK(err, c->idle, STATUS_FAILED, "out of memory for %d workers", workers);
+    TRY(peers_create(err, workers, &c->peers));
 cleanup:
     return status;
 }
@@ -50,78 +44,65 @@ cleanup:
 static void destroy(struct coordinator *c)
 {
     if (c) {
-        free(c->peer);
-        free(c->assignment);
+        peers_free(c->peers);
         free(c->idle);
         free(c);
     }
-}
-
-/* Send without waiting for the worker; the buffer must live until the next message to it. */
-static int send_to(struct error *err, struct coordinator *c, int worker, enum tag tag,
-                   const void *bytes, size_t size)
-{
-    int status = STATUS_OK;
-    struct peer *peer = &c->peer[worker];
-    TRY(transport_wait(err, &peer->request));
-    MPI_TRY(err, MPI_Isend(bytes, (int)size, MPI_BYTE, worker + 1, (int)tag, MPI_COMM_WORLD,
-                           &peer->request));
-cleanup:
-    return status;
 }
 
 /* Hand out nothing more and cancel what runs. */
 static int stop(struct error *err, struct coordinator *c)
 {
     int status = STATUS_OK;
-    if (c->stopping) {
+    if (!c->stopping) {
+        c->stopping = true;
+        TRY(peers_send_stop(err, c->peers));
+    }
+cleanup:
+    return status;
+}
+
+/* ---- messages ---- */
+
+static int on_news(struct error *err, struct coordinator *c, int w, const MPI_Status *message)
+{
+    int status = STATUS_OK;
+    struct news news;
+    TRY(transport_receive(err, message, &news, sizeof news));
+    c->peers->peer[w].patience = news.patience;
+    if (news.phase == PHASE_IDLE) {
+        session_heard(c->session, w);
         goto cleanup;
     }
-    c->stopping = true;
-    for (int w = 0; w < c->workers; w++) {
-        if (c->peer[w].busy) {
-            TRY(send_to(err, c, w, TAG_STOP, NULL, 0));
-        }
+    c->peers->peer[w].started = true;
+    const struct progress progress = {
+        .step = news.step,
+        .steps = news.steps,
+        .loss = news.loss,
+        .tokens_per_second = news.tokens_per_second,
+        .phase = phase_name(news.phase),
+    };
+    if (session_progress(&c->failure, c->session, w, &progress) != STATUS_OK) {
+        TRY(stop(err, c));
     }
 cleanup:
     return status;
 }
 
-static int hand_out(struct error *err, struct coordinator *c)
+static int on_result(struct error *err, struct coordinator *c, int w, const MPI_Status *message)
 {
     int status = STATUS_OK;
-    while (c->idles > 0 && !c->stopping) {
-        int w = c->idle[c->idles - 1];
-        struct assignment *assignment = &c->assignment[w];
-        const struct cell *cell = NULL;
-        TRY(transport_wait(err, &c->peer[w].request));
-        if (session_next(&c->failure, c->session, w, &cell, &assignment->attempts) != STATUS_OK) {
-            TRY(stop(err, c));
-            break;
-        }
-        if (cell == NULL) {
-            break;
-        }
-        c->idles--;
-        c->busy++;
-        c->peer[w].busy = true;
-        assignment->cell = *cell;
-        TRY(send_to(err, c, w, TAG_CELL, assignment, sizeof *assignment));
+    struct outcome outcome;
+    TRY(transport_receive(err, message, &outcome, sizeof outcome));
+    CHECK(err, c->peers->peer[w].busy, STATUS_FAILED,
+          "rank %d reports a cell that it does not have", w + 1);
+    c->peers->peer[w].busy = false;
+    c->peers->peer[w].patience = 0;
+    c->peers->busy--;
+    c->idle[c->idles++] = w;
+    if (session_result(&c->failure, c->session, w, &outcome) != STATUS_OK) {
+        TRY(stop(err, c));
     }
-cleanup:
-    return status;
-}
-
-static int receive(struct error *err, const MPI_Status *message, void *bytes, size_t size)
-{
-    int status = STATUS_OK;
-    int count = 0;
-    MPI_TRY(err, MPI_Get_count(message, MPI_BYTE, &count));
-    CHECK(err, (size_t)count == size, STATUS_FAILED,
-          "rank %d sent %d bytes where %zu belong: do all ranks run the same program?",
-          message->MPI_SOURCE, count, size);
-    MPI_TRY(err, MPI_Recv(bytes, count, MPI_BYTE, message->MPI_SOURCE, message->MPI_TAG,
-                          MPI_COMM_WORLD, MPI_STATUS_IGNORE));
 cleanup:
     return status;
 }
@@ -132,43 +113,123 @@ static int handle(struct error *err, struct coordinator *c, const MPI_Status *me
     int w = message->MPI_SOURCE - 1;
 
     CHECK(err, w >= 0 && w < c->workers, STATUS_FAILED, "message from rank %d", w + 1);
+    struct peer *peer = &c->peers->peer[w];
+    if (peer->fenced) { /* it was given up and lives: it must leave */
+        TRY(transport_discard(err, message));
+        if (message->MPI_TAG == TAG_BYE) {
+            peer->gone = true;
+        } else {
+            TRY(peers_dismiss_fenced(err, c->peers, w));
+        }
+        goto cleanup;
+    }
+    peer->heard = clock_seconds();
     switch (message->MPI_TAG) {
     case TAG_READY: {
         struct ready ready;
-        TRY(receive(err, message, &ready, sizeof ready));
+        TRY(transport_receive(err, message, &ready, sizeof ready));
         ready.host[sizeof ready.host - 1] = '\0';
+        peers_ready(c->peers, w, &ready);
         session_ready(c->session, w, ready.host);
-        c->peer[w].ready = true;
         c->idle[c->idles++] = w;
         break;
     }
-    case TAG_PROGRESS: {
-        struct news news;
-        TRY(receive(err, message, &news, sizeof news));
-        session_progress(c->session, w,
-                         &(struct progress){
-                             .step = news.step,
-                             .steps = news.steps,
-                             .loss = news.loss,
-                             .tokens_per_second = news.tokens_per_second,
-                         });
+    case TAG_NEWS:
+        TRY(on_news(err, c, w, message));
         break;
-    }
-    case TAG_RESULT: {
-        struct outcome outcome;
-        TRY(receive(err, message, &outcome, sizeof outcome));
-        CHECK(err, c->peer[w].busy, STATUS_FAILED, "rank %d reports a cell that it does not have",
-              w + 1);
-        c->peer[w].busy = false;
-        c->busy--;
-        c->idle[c->idles++] = w;
-        if (session_result(&c->failure, c->session, w, &outcome) != STATUS_OK) {
-            TRY(stop(err, c));
-        }
+    case TAG_RESULT:
+        TRY(on_result(err, c, w, message));
         break;
-    }
+    case TAG_BYE: /* it believes that we are dead */
+        TRY(transport_discard(err, message));
+        peer->gone = true;
+        break;
     default:
         FAIL(err, STATUS_FAILED, "unexpected message %d from rank %d", message->MPI_TAG, w + 1);
+    }
+cleanup:
+    return status;
+}
+
+/* *drained: all that was sent has been heard. */
+static int listen(struct error *err, struct coordinator *c, bool *any, bool *drained)
+{
+    int status = STATUS_OK;
+    *any = *drained = false;
+    for (int i = 0; i < MESSAGES; i++) {
+        MPI_Status message;
+        int there = 0;
+        MPI_TRY(err, MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &there, &message));
+        if (!there) {
+            *drained = true;
+            break;
+        }
+        *any = true;
+        TRY(handle(err, c, &message));
+    }
+cleanup:
+    return status;
+}
+
+/* ---- workers that are lost ---- */
+
+static int fence_lost(struct error *err, struct coordinator *c)
+{
+    int status = STATUS_OK;
+    char reason[PEERS_REASON];
+    for (int w; (w = peers_lost(c->peers, reason)) >= 0;) {
+        /* While the run stops, ranks are ended from outside; that says nothing about their cells. */
+        bool counted = c->peers->peer[w].busy && c->peers->peer[w].started && !c->stopping;
+        peers_fence(c->peers, w);
+        if (session_lost(&c->failure, c->session, w, counted, reason) != STATUS_OK) {
+            TRY(stop(err, c));
+        }
+    }
+    if (c->peers->living == 0) {
+        session_stop(c->session, STOP_NO_WORKERS);
+        c->stopping = true;
+    }
+cleanup:
+    return status;
+}
+
+/* ---- handing out ---- */
+
+static int hand_out(struct error *err, struct coordinator *c)
+{
+    int status = STATUS_OK;
+    c->exhausted = false;
+    while (c->idles > 0 && !c->stopping) {
+        int w = c->idle[c->idles - 1];
+        struct peer *peer = &c->peers->peer[w];
+        const struct cell *cell = NULL;
+        if (peer->fenced) {
+            c->idles--;
+            continue;
+        }
+        if (session_next(&c->failure, c->session, w, &cell, &peer->assignment.attempts) !=
+            STATUS_OK) {
+            TRY(stop(err, c));
+            break;
+        }
+        if (cell == NULL) {
+            c->exhausted = true;
+            break;
+        }
+        c->idles--;
+        peer->assignment.cell = *cell;
+        TRY(peers_send_cell(err, c->peers, w));
+    }
+cleanup:
+    return status;
+}
+
+/* What has happened becomes durable. */
+static int commit(struct error *err, struct coordinator *c)
+{
+    int status = STATUS_OK;
+    if (session_commit_due(c->session) && session_commit(&c->failure, c->session) != STATUS_OK) {
+        TRY(stop(err, c));
     }
 cleanup:
     return status;
@@ -184,23 +245,29 @@ static int conduct(struct error *err, struct coordinator *c)
         c->stopping = true;
     }
     for (;;) {
-        MPI_Status message;
-        int there = 0;
-        if (signals_stop_requested() && !c->stopping) {
-            c->interrupted = true;
+        bool any = false, drained = false, now = false;
+        TRY(listen(err, c, &any, &drained));
+        if (session_stop_wanted(c->session, &now)) {
             TRY(stop(err, c));
         }
-        MPI_TRY(err, MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &there, &message));
-        if (there) {
-            pause_reset(&pause);
-            TRY(handle(err, c, &message));
+        if (now) {
+            break;
+        }
+        TRY(peers_round(err, c->peers));
+        if (drained) {
+            TRY(fence_lost(err, c));
         }
         TRY(hand_out(err, c));
-        if (c->busy == 0 && (c->stopping || c->idles > 0)) {
-            break; /* a worker is idle, none is busy: nothing is pending */
+        TRY(commit(err, c));
+        if (c->peers->busy == 0 && (c->stopping || c->exhausted)) {
+            break;
         }
-        session_tick(c->session);
-        if (!there) {
+        if (session_tick(&c->failure, c->session) != STATUS_OK) {
+            TRY(stop(err, c));
+        }
+        if (any) {
+            pause_reset(&pause);
+        } else {
             pause_sleep(&pause);
         }
     }
@@ -208,67 +275,81 @@ cleanup:
     return status;
 }
 
-static int dismiss(struct error *err, struct coordinator *c, const int *exit_status)
+/* ---- from start to end ---- */
+
+static int send_setup(struct error *err, struct coordinator *c, int exit_status)
 {
     int status = STATUS_OK;
-    for (int w = 0; w < c->workers; w++) {
-        TRY(transport_wait(err, &c->peer[w].request));
-        MPI_TRY(err, MPI_Isend(exit_status, 1, MPI_INT, w + 1, TAG_END, MPI_COMM_WORLD,
-                               &c->peer[w].request));
+    struct setup *setup = calloc(1, sizeof *setup);
+
+    CHECK(err, setup != NULL, STATUS_FAILED, "out of memory");
+    setup->work = c->session != NULL;
+    setup->status = exit_status;
+    setup->finalize = true;
+    if (setup->work) {
+        setup->source = session_spec(c->session)->source;
+        setup->data = session_first_cell(c->session)->data;
+        setup->checkpoint_every = session_pace(c->session)->checkpoint_every;
+        setup->heartbeat_timeout = session_pace(c->session)->heartbeat_timeout;
+        snprintf(setup->folder, sizeof setup->folder, "%s", session_folder(c->session));
     }
-    /* A worker that was not ready yet has said so since then; take every READY, so that none is
-     * left over. */
-    for (int w = 0; w < c->workers; w++) {
-        if (!c->peer[w].ready) {
-            struct ready ready;
-            MPI_Request request = MPI_REQUEST_NULL;
-            MPI_TRY(err, MPI_Irecv(&ready, (int)sizeof ready, MPI_BYTE, w + 1, TAG_READY,
-                                   MPI_COMM_WORLD, &request));
-            TRY(transport_wait(err, &request));
-        }
-        TRY(transport_wait(err, &c->peer[w].request));
-    }
+    TRY(peers_send_setup(err, c->peers, setup));
 cleanup:
+    free(setup);
     return status;
 }
 
-int coordinator_run(struct error *err, const char *study, const char *out, int ranks,
-                    struct error *reason, int *exit_status)
+static void warn_without_recovery(const char *out)
+{
+    if (launcher_recovery() == RECOVERY_OFF) {
+        fprintf(
+            stderr,
+            "ptqscale: warning: mpirun was started without recovery: if a worker dies, the whole "
+            "run ends (the same command goes on from there). To survive it, give mpirun "
+            "--enable-recovery --mca orte_abort_on_non_zero_status 0; its exit status is then "
+            "always 0, and the run's own is in %s/exit-status\n",
+            out);
+    }
+}
+
+int coordinator_run(struct error *err, const struct run_options *options, int ranks,
+                    struct error *reason, enum leave *leave, int *exit_status)
 {
     int status = STATUS_OK;
     struct coordinator *c = NULL;
-    struct setup *setup = calloc(1, sizeof *setup);
     char version[RECORD_TEXT];
 
-    CHECK(err, setup != NULL, STATUS_FAILED, "out of memory");
+    *leave = LEAVE_FINALIZE;
     TRY(create(err, ranks - 1, &c));
     TRY(transport_version(err, version));
-    setup->status = session_open(reason, study, out, ranks, version, &c->session);
-    if (setup->status == STATUS_OK && !session_finished(c->session)) {
-        setup->work = true;
-        setup->source = session_spec(c->session)->source;
-        setup->data = session_first_cell(c->session)->data;
-        snprintf(setup->folder, sizeof setup->folder, "%s", session_folder(c->session));
-    } else if (setup->status == STATUS_OK) {
-        setup->status = session_close(reason, c->session, false);
+    *exit_status = session_open(reason, options, ranks, version, &c->session);
+    if (*exit_status == STATUS_OK && session_finished(c->session)) {
+        *exit_status = session_close(reason, c->session);
         c->session = NULL;
     }
-    TRY(transport_share_setup(err, setup));
-    *exit_status = setup->status;
-    if (!setup->work) {
+    TRY(send_setup(err, c, *exit_status));
+    if (c->session == NULL) {
+        for (int w = 0; w < c->workers; w++) {
+            bool done = false;
+            TRY(transport_wait(err, &c->peers->peer[w].setup, 60, &done));
+        }
         goto cleanup;
     }
+    warn_without_recovery(options->out);
     TRY(conduct(err, c));
+    bool now = false;
+    session_stop_wanted(c->session, &now);
     *reason = c->failure;
-    *exit_status = session_close(reason, c->session, c->interrupted);
+    double patience = now ? now_farewell : session_pace(c->session)->heartbeat_timeout;
+    patience = !now && patience < least_farewell ? least_farewell : patience;
+    *exit_status = session_close(reason, c->session);
     c->session = NULL;
-    TRY(dismiss(err, c, exit_status));
+    TRY(peers_dismiss(err, c->peers, *exit_status, patience, leave));
 cleanup:
     if (c && c->session) { /* communication is broken: still close the folder in order */
         struct error failure = *err;
-        session_close(&failure, c->session, false);
+        session_close(&failure, c->session);
     }
     destroy(c);
-    free(setup);
     return status;
 }

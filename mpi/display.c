@@ -10,6 +10,7 @@
 #include "mpi/clock.h"
 
 static const double draw_every = 0.5; /* seconds */
+enum { MOST_EVENTS = 200 };           /* per second; all are in the journal */
 
 /* A launcher hands every rank a terminal of its own and forwards what it reads there. What counts
  * is where the launcher itself writes to, which can be seen if it is our parent. */
@@ -44,9 +45,24 @@ void display_clear(struct display *display)
     }
 }
 
+/* Is this event one too many? */
+static bool leave_out(struct display *display)
+{
+    double now = clock_seconds();
+    if (now - display->second >= 1) {
+        if (display->left_out > 0) {
+            printf("(%d more events, see the journal)\n", display->left_out);
+        }
+        display->second = now;
+        display->events = display->left_out = 0;
+    }
+    display->left_out += ++display->events > MOST_EVENTS;
+    return display->events > MOST_EVENTS;
+}
+
 void display_event(struct display *display, bool remarkable, const char *format, ...)
 {
-    if (display->terminal && !remarkable) {
+    if (!remarkable && (display->terminal || leave_out(display))) {
         return;
     }
     display_clear(display);

@@ -9,8 +9,10 @@
 
 struct display {
     bool terminal;
-    bool drawn;  /* the updated line is on the screen */
-    double last; /* when it was drawn */
+    bool drawn;    /* the updated line is on the screen */
+    double last;   /* when it was drawn */
+    double second; /* a log: when the current second began, and the events in it */
+    int events, left_out;
 };
 
 struct display_state {
@@ -22,7 +24,8 @@ struct display_state {
 /* Finds out whether there is a terminal, also behind a launcher on this host. */
 struct display display_create(void);
 
-/* An event that a batch log records; not shown on a terminal unless it is `remarkable`. */
+/* An event that a batch log records, unless there are very many in a second; not shown on a terminal
+ * unless it is `remarkable`. */
 void display_event(struct display *display, bool remarkable, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -10,12 +10,13 @@
 #include "jobs/version.h"
 #include "mpi/clock.h"
 #include "results/cellfile.h"
-#include "results/rundir.h"
+#include "results/checkpoint.h"
 
 struct executor {
     struct data_source source;
     struct cell_data data;
     char out[SPEC_PATH];
+    double checkpoint_every; /* seconds */
     char host[RECORD_TEXT];
     char cpu[RECORD_TEXT];
     struct corpus *corpus; /* NULL until the first cell */
@@ -41,7 +42,8 @@ static void read_cpu_name(char name[RECORD_TEXT])
 }
 
 int executor_create(struct error *err, const struct data_source *source,
-                    const struct cell_data *data, const char *out, struct executor **executor)
+                    const struct cell_data *data, const char *out, double checkpoint_every,
+                    struct executor **executor)
 {
     int status = STATUS_OK;
     struct executor *e = calloc(1, sizeof *e);
@@ -52,6 +54,7 @@ int executor_create(struct error *err, const struct data_source *source,
     e->source = *source;
     e->data = *data;
     strcpy(e->out, out);
+    e->checkpoint_every = checkpoint_every;
     if (gethostname(e->host, sizeof e->host - 1) != 0 || e->host[0] == '\0') {
         strcpy(e->host, "unknown");
     }
@@ -87,10 +90,47 @@ bool executor_storage_full(const char *path, const struct error *failure)
     return statvfs(path, &space) == 0 && space.f_frsize * space.f_bavail < 65536;
 }
 
-static void describe(const struct executor *executor, struct record *record, int attempts,
-                     const char *started)
+/* The checkpoints of one cell in the run's folder. */
+struct keeper {
+    const char *out, *id;
+    struct team *team;
+    bool failed; /* the folder could not be written or read */
+};
+
+/* A team says that it lives when it is asked whether it was cancelled. */
+static void on_alive(void *context)
 {
-    snprintf(record->started, sizeof record->started, "%s", started);
+    struct team *team = context;
+    team->cancelled(team);
+}
+
+static int on_save(struct error *err, void *context, const struct checkpoint_part *parts, int count)
+{
+    enum { MOST = 16 };
+    int status = STATUS_OK;
+    struct keeper *keeper = context;
+    struct iovec part[MOST];
+    CHECK(err, count <= MOST, STATUS_FAILED, "a checkpoint of %d parts", count);
+    for (int i = 0; i < count; i++) {
+        part[i] = (struct iovec){(void *)parts[i].bytes, parts[i].length};
+    }
+    TRY(checkpoint_save(err, keeper->out, keeper->id, part, count, on_alive, keeper->team));
+cleanup:
+    keeper->failed = status != STATUS_OK;
+    return status;
+}
+
+static int on_load(struct error *err, void *context, void **bytes, size_t *length)
+{
+    struct keeper *keeper = context;
+    const int status =
+        checkpoint_load(err, keeper->out, keeper->id, on_alive, keeper->team, bytes, length);
+    keeper->failed = status != STATUS_OK;
+    return status;
+}
+
+static void describe(const struct executor *executor, struct record *record, int attempts)
+{
     clock_utc(record->finished);
     snprintf(record->host, sizeof record->host, "%s", executor->host);
     snprintf(record->cpu, sizeof record->cpu, "%s", executor->cpu);
@@ -100,17 +140,17 @@ static void describe(const struct executor *executor, struct record *record, int
 }
 
 void executor_run(struct executor *executor, const struct cell *cell, int attempts,
-                  struct team *team, progress_fn *report, void *report_context,
+                  const char *file, struct team *team, progress_fn *report, void *report_context,
                   struct outcome *outcome)
 {
     int status = STATUS_OK;
     struct error err = {0};
     struct record *record = NULL;
-    char started[CLOCK_TEXT];
-    char path[SPEC_PATH + 64];
+    struct keeper keeper = {.out = executor->out, .id = cell->id, .team = team};
+    const struct checkpoint_store store = {
+        .context = &keeper, .every = executor->checkpoint_every, .save = on_save, .load = on_load};
     double begun = clock_seconds();
 
-    clock_utc(started);
     memset(outcome, 0, sizeof *outcome); /* all bytes: it is sent as bytes */
     memcpy(outcome->id, cell->id, sizeof outcome->id);
     outcome->loss = NAN;
@@ -121,11 +161,14 @@ void executor_run(struct executor *executor, const struct cell *cell, int attemp
     }
     outcome->kind = OUTCOME_FAILED;
     begun = clock_seconds(); /* the cell's own time: the scheduler learns from it */
-    TRY(run_cell(&err, team, executor->corpus, cell, report, report_context, &record));
-    describe(executor, record, attempts, started);
+    status = run_cell(&err, team, executor->corpus, cell, &store, report, report_context, &record);
+    if (status == STATUS_FAILED && keeper.failed) {
+        outcome->kind = OUTCOME_NOT_STORED;
+    }
+    TRY(status);
+    describe(executor, record, attempts);
     outcome->kind = OUTCOME_NOT_STORED;
-    rundir_cell_path(executor->out, cell->id, path);
-    TRY(cellfile_write(&err, path, cell, record, outcome->checksum));
+    TRY(cellfile_write(&err, file, cell, record, outcome->checksum));
 
     outcome->kind = OUTCOME_FINISHED;
     outcome->status = record->status;
@@ -133,6 +176,10 @@ void executor_run(struct executor *executor, const struct cell *cell, int attemp
     snprintf(outcome->reason, sizeof outcome->reason, "%s", record->reason);
 cleanup:
     outcome->seconds = clock_seconds() - begun;
+    if (outcome->kind == OUTCOME_FINISHED) { /* of all attempts, if it went on from a checkpoint */
+        outcome->seconds =
+            fmax(outcome->seconds, record->wall_time_train + record->wall_time_evaluate);
+    }
     if (status == STATUS_STOPPED) {
         outcome->kind = OUTCOME_STOPPED;
     } else if (status != STATUS_OK) {

@@ -30,18 +30,21 @@ struct outcome {
 
 struct executor;
 
-/* `out` is the run's folder. All arguments are copied; the text is loaded when the first cell runs.
- */
+/* `out` is the run's folder; a running cell is saved there each `checkpoint_every` seconds of wall
+ * time (0: only when the team is cancelled). All arguments are copied; the text is loaded when the first
+ * cell runs. */
 int executor_create(struct error *err, const struct data_source *source,
-                    const struct cell_data *data, const char *out, struct executor **executor);
+                    const struct cell_data *data, const char *out, double checkpoint_every,
+                    struct executor **executor);
 void executor_free(struct executor *executor); /* NULL is fine */
 
 const char *executor_host(const struct executor *executor);
 
-/* Run `cell`, the `attempts`-th time that it is begun, and write its file. Whatever happens is in
- * *outcome. The team has one rank. */
+/* Run `cell`, the `attempts`-th time that it is begun, from its checkpoint if the folder has one,
+ * and write its record to `file`. Whatever happens is in *outcome. Who journals the outcome removes
+ * the checkpoint after that (checkpoint_remove). The team has one rank. */
 void executor_run(struct executor *executor, const struct cell *cell, int attempts,
-                  struct team *team, progress_fn *report, void *report_context,
+                  const char *file, struct team *team, progress_fn *report, void *report_context,
                   struct outcome *outcome);
 
 /* Is this failure to write below `path` one of lack of space (or quota)? Then the run can go on

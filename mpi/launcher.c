@@ -1,6 +1,7 @@
 #include "mpi/launcher.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Open MPI; PMIx (also srun --mpi=pmix); PMI-1 and PMI-2 (MPICH, srun --mpi=pmi2). */
 static const char *const rank_names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
@@ -35,4 +36,15 @@ int launcher_ranks(void)
         size = getenv("SLURM_STEP_NUM_TASKS");
     }
     return size ? atoi(size) : 0;
+}
+
+enum recovery launcher_recovery(void)
+{
+    /* mpirun of Open MPI 4 has given the ranks its address; srun has not. */
+    if (getenv("OMPI_MCA_orte_hnp_uri") == NULL) {
+        return RECOVERY_UNKNOWN;
+    }
+    const char *recovery = getenv("OMPI_MCA_orte_enable_recovery");
+    bool on = recovery && strcmp(recovery, "0") != 0 && strcmp(recovery, "false") != 0;
+    return on ? RECOVERY_ON : RECOVERY_OFF;
 }

@@ -13,4 +13,9 @@ int launcher_rank(void);
 /* How many ranks it says that it has started; 0 = it does not say. */
 int launcher_ranks(void);
 
+/* Do the other ranks go on when one dies? Open MPI 4's mpirun says it: its option --enable-recovery
+ * arrives as a parameter in the environment (a parameter file of the user's is not seen). */
+enum recovery { RECOVERY_UNKNOWN, RECOVERY_OFF, RECOVERY_ON };
+enum recovery launcher_recovery(void);
+
 #endif

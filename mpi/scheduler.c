@@ -8,11 +8,14 @@ static const double least_fraction = 0.02;
 
 struct kind {
     int first, length;        /* its heap: heap[first … first + length) */
+    double pending;           /* sum of the seconds in it */
     double expected, elapsed; /* sums over finished cells */
 };
 
 struct holder {
-    int cell; /* −1 = idle */
+    int cell;     /* −1 = idle */
+    bool suspect; /* the cell was put off before */
+    bool retired;
     double since;
     double fraction;
 };
@@ -25,6 +28,10 @@ struct scheduler {
     struct kind *kind;
     struct holder *holder;
     int counts[CELL_QUARANTINED + 1];
+    int *late; /* (count): pending cells that were put off */
+    int lates;
+    int suspects;             /* running cells that were put off before */
+    int living;               /* workers that are not retired */
     double expected, elapsed; /* sums over all kinds */
     double *scratch;          /* (count + workers), for scheduler_eta */
 };
@@ -32,12 +39,17 @@ struct scheduler {
 bool scheduler_allowed(enum cell_status from, enum cell_status to)
 {
     static const bool allowed[CELL_QUARANTINED + 1][CELL_QUARANTINED + 1] = {
-        [CELL_PENDING] = {[CELL_RUNNING] = true, [CELL_DONE] = true, [CELL_DIVERGED] = true},
-        [CELL_RUNNING] = {[CELL_PENDING] = true,
-                          [CELL_DONE] = true,
+        [CELL_PENDING] = {[CELL_RUNNING] = true, /* handed out */
+                          [CELL_DONE] = true,    /* the rest: known from an earlier run */
                           [CELL_DIVERGED] = true,
                           [CELL_FAILED] = true,
                           [CELL_QUARANTINED] = true},
+        [CELL_RUNNING] = {[CELL_PENDING] = true, /* interrupted, or its worker is lost */
+                          [CELL_DONE] = true,
+                          [CELL_DIVERGED] = true,
+                          [CELL_FAILED] = true,
+                          [CELL_QUARANTINED] = true}, /* its worker is lost once too often */
+        /* An end is an end: what is tried again begins a new run as pending. */
     };
     return from <= CELL_QUARANTINED && to <= CELL_QUARANTINED && allowed[from][to];
 }
@@ -92,6 +104,7 @@ static void push(struct scheduler *s, int cell)
         heap[at] = heap[(at - 1) / 2];
     }
     heap[at] = cell;
+    kind->pending += s->item[cell].seconds;
 }
 
 /* Take position `at` out of a kind's heap. */
@@ -99,6 +112,7 @@ static void pull(struct scheduler *s, struct kind *kind, int at)
 {
     int *heap = s->heap + kind->first;
     int last = heap[--kind->length];
+    kind->pending = kind->length > 0 ? kind->pending - s->item[heap[at]].seconds : 0;
     if (at == kind->length) {
         return;
     }
@@ -132,16 +146,17 @@ int scheduler_create(struct error *err, const struct scheduler_item *item, int c
     s = calloc(1, sizeof *s);
     CHECK(err, s != NULL, STATUS_FAILED, "scheduler: out of memory");
     s->count = count;
-    s->workers = workers;
+    s->workers = s->living = workers;
     s->kinds = kinds;
     s->item = calloc(n, sizeof *s->item);
     s->status = calloc(n, sizeof *s->status); /* CELL_PENDING */
     s->heap = calloc(n, sizeof *s->heap);
+    s->late = calloc(n, sizeof *s->late);
     s->kind = calloc((size_t)kinds, sizeof *s->kind);
     s->holder = calloc((size_t)workers, sizeof *s->holder);
     s->scratch = calloc(n + (size_t)workers, sizeof *s->scratch);
-    CHECK(err, s->item && s->status && s->heap && s->kind && s->holder && s->scratch, STATUS_FAILED,
-          "scheduler: out of memory for %d cells", count);
+    CHECK(err, s->item && s->status && s->heap && s->late && s->kind && s->holder && s->scratch,
+          STATUS_FAILED, "scheduler: out of memory for %d cells", count);
 
     for (int i = 0; i < count; i++) {
         s->item[i] = item[i];
@@ -174,6 +189,7 @@ void scheduler_free(struct scheduler *s)
     free(s->item);
     free(s->status);
     free(s->heap);
+    free(s->late);
     free(s->kind);
     free(s->holder);
     free(s->scratch);
@@ -205,7 +221,7 @@ int scheduler_adopt(struct error *err, struct scheduler *s, int cell, enum cell_
                     double seconds)
 {
     int status = STATUS_OK;
-    CHECK(err, to == CELL_DONE || to == CELL_DIVERGED, STATUS_FAILED,
+    CHECK(err, to != CELL_PENDING && to != CELL_RUNNING, STATUS_FAILED,
           "scheduler: a cell cannot be adopted as %s", cell_status_name(to));
     CHECK(err, cell >= 0 && cell < s->count && s->status[cell] == CELL_PENDING, STATUS_FAILED,
           "scheduler: cell %d is not pending and cannot be adopted", cell);
@@ -218,7 +234,9 @@ int scheduler_adopt(struct error *err, struct scheduler *s, int cell, enum cell_
             break;
         }
     }
-    learn(s, cell, seconds);
+    if (to == CELL_DONE || to == CELL_DIVERGED) {
+        learn(s, cell, seconds);
+    }
 cleanup:
     return status;
 }
@@ -233,15 +251,9 @@ cleanup:
     return status;
 }
 
-int scheduler_next(struct error *err, struct scheduler *s, int worker, double now, int *cell)
+/* The kind whose longest cell is expected to take longest; NULL = none is pending. */
+static struct kind *longest_kind(const struct scheduler *s)
 {
-    int status = STATUS_OK;
-    struct holder *holder = NULL;
-
-    *cell = -1;
-    TRY(holder_of(err, s, worker, &holder));
-    CHECK(err, holder->cell < 0, STATUS_FAILED, "scheduler: worker %d asks while it holds cell %d",
-          worker, holder->cell);
     struct kind *best = NULL;
     double longest = 0;
     for (int k = 0; k < s->kinds; k++) {
@@ -257,16 +269,73 @@ int scheduler_next(struct error *err, struct scheduler *s, int worker, double no
             longest = seconds;
         }
     }
-    if (best == NULL) {
+    return best;
+}
+
+/* Position in `late` of the cell to hand out before all others, or −1. Put off, a long cell would
+ * run alone at the end: its turn comes when the others take no longer than it on all workers. But
+ * there must be more workers than it and its like can kill, or the others would not be done. */
+static int due_suspect(const struct scheduler *s, bool others)
+{
+    int longest = -1;
+    double seconds = 0, pending = 0;
+    for (int at = 0; at < s->lates; at++) {
+        double expected = scheduler_expected(s, s->late[at]);
+        if (expected > seconds) {
+            longest = at;
+            seconds = expected;
+        }
+    }
+    if (longest < 0 || !others) {
+        return longest;
+    }
+    for (int k = 0; k < s->kinds; k++) {
+        pending += s->kind[k].pending * factor(s, &s->kind[k], 1);
+    }
+    return s->living > s->suspects + s->lates && seconds * s->living >= pending ? longest : -1;
+}
+
+int scheduler_peek(const struct scheduler *s)
+{
+    const struct kind *best = longest_kind(s);
+    int suspect = due_suspect(s, best != NULL);
+    return suspect >= 0 ? s->late[suspect] : best != NULL ? s->heap[best->first] : -1;
+}
+
+int scheduler_next(struct error *err, struct scheduler *s, int worker, double now, int *cell)
+{
+    int status = STATUS_OK;
+    struct holder *holder = NULL;
+
+    *cell = -1;
+    TRY(holder_of(err, s, worker, &holder));
+    CHECK(err, holder->cell < 0 && !holder->retired, STATUS_FAILED,
+          "scheduler: worker %d asks while it %s cell %d", worker,
+          holder->retired ? "is retired, after" : "holds", holder->cell);
+    struct kind *best = longest_kind(s);
+    int suspect = due_suspect(s, best != NULL);
+    if (best == NULL && suspect < 0) {
         goto cleanup;
     }
-    int chosen = s->heap[best->first];
+    int chosen = suspect >= 0 ? s->late[suspect] : s->heap[best->first];
     TRY(move(err, s, chosen, CELL_RUNNING));
-    pull(s, best, 0);
-    *holder = (struct holder){.cell = chosen, .since = now};
+    if (suspect < 0) {
+        pull(s, best, 0);
+    } else {
+        s->late[suspect] = s->late[--s->lates];
+        s->suspects++;
+    }
+    *holder = (struct holder){.cell = chosen, .suspect = suspect >= 0, .since = now};
     *cell = chosen;
 cleanup:
     return status;
+}
+
+static void drop(struct scheduler *s, struct holder *holder)
+{
+    s->suspects -= holder->suspect;
+    holder->suspect = false;
+    holder->cell = -1;
 }
 
 int scheduler_finish(struct error *err, struct scheduler *s, int worker, int cell,
@@ -280,7 +349,7 @@ int scheduler_finish(struct error *err, struct scheduler *s, int worker, int cel
           "scheduler: worker %d ends cell %d, but holds %d", worker, cell, holder->cell);
     CHECK(err, to != CELL_PENDING, STATUS_FAILED, "scheduler: a cell cannot end as pending");
     TRY(move(err, s, cell, to));
-    holder->cell = -1;
+    drop(s, holder);
     if (to == CELL_DONE) { /* diverged and failed cells end early and would teach too low a cost */
         learn(s, cell, seconds);
     }
@@ -288,22 +357,47 @@ cleanup:
     return status;
 }
 
-int scheduler_take_back(struct error *err, struct scheduler *s, int worker, int *cell)
+/* The worker's cell becomes pending; *cell = −1 if it holds none. */
+static int give_back(struct error *err, struct scheduler *s, int worker, int *cell)
 {
     int status = STATUS_OK;
     struct holder *holder = NULL;
 
     *cell = -1;
     TRY(holder_of(err, s, worker, &holder));
-    if (holder->cell < 0) {
-        goto cleanup;
+    if (holder->cell >= 0) {
+        TRY(move(err, s, holder->cell, CELL_PENDING));
+        *cell = holder->cell;
+        drop(s, holder);
     }
-    TRY(move(err, s, holder->cell, CELL_PENDING));
-    *cell = holder->cell;
-    holder->cell = -1;
-    push(s, *cell);
 cleanup:
     return status;
+}
+
+int scheduler_take_back(struct error *err, struct scheduler *s, int worker, int *cell)
+{
+    int status = give_back(err, s, worker, cell);
+    if (*cell >= 0) {
+        push(s, *cell);
+    }
+    return status;
+}
+
+int scheduler_put_off(struct error *err, struct scheduler *s, int worker, int *cell)
+{
+    int status = give_back(err, s, worker, cell);
+    if (*cell >= 0) {
+        s->late[s->lates++] = *cell;
+    }
+    return status;
+}
+
+void scheduler_retire(struct scheduler *s, int worker)
+{
+    if (worker >= 0 && worker < s->workers && !s->holder[worker].retired) {
+        s->holder[worker].retired = true;
+        s->living--;
+    }
 }
 
 void scheduler_progress(struct scheduler *s, int worker, double fraction)
@@ -378,20 +472,24 @@ double scheduler_eta(struct scheduler *s, double now)
     double guess = s->expected > 0 ? NAN : factor_of_running(s, now);
     double *pending = s->scratch, *load = s->scratch + s->count;
     double last = 0;
-    int count = 0;
+    int count = 0, living = 0;
 
     for (int w = 0; w < s->workers; w++) {
         const struct holder *holder = &s->holder[w];
-        load[w] = 0;
+        if (holder->retired) {
+            continue;
+        }
+        load[living] = 0;
         if (holder->cell >= 0) {
             const struct scheduler_item *item = &s->item[holder->cell];
             double elapsed = now - holder->since, fraction = holder->fraction;
             double left = fraction >= least_fraction
                               ? elapsed * (1 - fraction) / fraction
                               : item->seconds * factor(s, &s->kind[item->kind], guess) - elapsed;
-            load[w] = left < 0 ? 0 : left;
+            load[living] = left < 0 ? 0 : left;
         }
-        last = load[w] > last || isnan(load[w]) ? load[w] : last;
+        last = load[living] > last || isnan(load[living]) ? load[living] : last;
+        living++;
     }
     for (int k = 0; k < s->kinds; k++) {
         const struct kind *kind = &s->kind[k];
@@ -400,17 +498,24 @@ double scheduler_eta(struct scheduler *s, double now)
             pending[count++] = s->item[s->heap[kind->first + at]].seconds * rate;
         }
     }
+    for (int i = 0; i < s->lates; i++) {
+        const struct scheduler_item *item = &s->item[s->late[i]];
+        pending[count++] = item->seconds * factor(s, &s->kind[item->kind], guess);
+    }
+    if (count > 0 && living == 0) {
+        return NAN;
+    }
     if (isnan(last) || (count > 0 && isnan(pending[0]))) {
         return NAN;
     }
     qsort(pending, (size_t)count, sizeof *pending, longer_first);
-    for (int w = s->workers / 2; w >= 0; w--) {
-        sift_time(load, s->workers, w);
+    for (int w = living / 2; w >= 0; w--) {
+        sift_time(load, living, w);
     }
     for (int i = 0; i < count; i++) {
         load[0] += pending[i];
         last = load[0] > last ? load[0] : last;
-        sift_time(load, s->workers, 0);
+        sift_time(load, living, 0);
     }
     return last;
 }

@@ -9,7 +9,11 @@
  *
  *     pending ──next──▶ running ──finish──▶ done | diverged | failed | quarantined
  *        ▲                 │
- *        └───take back─────┘            pending ──adopt──▶ done | diverged
+ *        └───take back─────┘            pending ──adopt──▶ done | diverged | failed | quarantined
+ *
+ * Take back is for a worker that was interrupted or lost; a cell that is suspected of killing its
+ * workers is put off: the others go first, until the work that they leave takes no longer than that
+ * cell, and workers enough are left.
  */
 #ifndef PTQSCALE_MPI_SCHEDULER_H
 #define PTQSCALE_MPI_SCHEDULER_H
@@ -36,8 +40,8 @@ void scheduler_free(struct scheduler *scheduler); /* NULL is fine */
 /* May a cell move from one state to the other? The table behind every function below. */
 bool scheduler_allowed(enum cell_status from, enum cell_status to);
 
-/* A pending cell was found finished (done or diverged) in the run's folder; `seconds` of its run
- * teach the cost model, 0 = not known. */
+/* A pending cell is not to run: it was found finished (done or diverged) in the run's folder, or
+ * given up (failed or quarantined). `seconds` of its run teach the cost model, 0 = not known. */
 int scheduler_adopt(struct error *err, struct scheduler *scheduler, int cell,
                     enum cell_status status, double seconds);
 
@@ -53,6 +57,16 @@ int scheduler_finish(struct error *err, struct scheduler *scheduler, int worker,
 
 /* The worker is lost or was interrupted: its cell is pending again. *cell = −1 if it held none. */
 int scheduler_take_back(struct error *err, struct scheduler *scheduler, int worker, int *cell);
+
+/* The same, but the cell is under suspicion (see above). */
+int scheduler_put_off(struct error *err, struct scheduler *scheduler, int worker, int *cell);
+
+/* The worker is lost for good: it gets nothing more and does not count in estimates. Take its cell
+ * back first. */
+void scheduler_retire(struct scheduler *scheduler, int worker);
+
+/* The cell that scheduler_next would hand out; −1 = none is pending. */
+int scheduler_peek(const struct scheduler *scheduler);
 
 /* The worker has done this fraction (0 … 1) of its cell. Ignored if it holds none. */
 void scheduler_progress(struct scheduler *scheduler, int worker, double fraction);

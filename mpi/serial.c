@@ -1,26 +1,48 @@
 #include "mpi/serial.h"
 
+#include <stdio.h>
+#include <unistd.h>
+
 #include "mpi/executor.h"
+#include "mpi/fault.h"
 #include "mpi/session.h"
-#include "mpi/signals.h"
+#include "results/rundir.h"
 
 struct serial {
     struct session *session;
-    bool interrupted;
+    bool stop;
+    bool failed; /* the run has to end: `failure` says why */
+    struct error failure;
 };
+
+/* No time for the running cell's checkpoint: everything finished is on disk, so just leave. */
+static void leave_now(struct serial *serial)
+{
+    struct error err = {0};
+    int status = session_close(&err, serial->session);
+    fprintf(stderr, "ptqscale: %s\n", err.message);
+    fflush(NULL);
+    _exit(status);
+}
 
 static void on_progress(void *context, const struct progress *progress)
 {
     struct serial *serial = context;
-    session_progress(serial->session, 0, progress);
-    session_tick(serial->session);
+    if (session_progress(&serial->failure, serial->session, 0, progress) != STATUS_OK ||
+        session_tick(&serial->failure, serial->session) != STATUS_OK) {
+        serial->failed = true;
+    }
 }
 
 static bool on_cancelled(struct team *team)
 {
     struct serial *serial = team->state;
-    serial->interrupted = serial->interrupted || signals_stop_requested();
-    return serial->interrupted;
+    bool now = false;
+    serial->stop = session_stop_wanted(serial->session, &now) || serial->failed;
+    if (now) {
+        leave_now(serial);
+    }
+    return serial->stop;
 }
 
 static int run_cells(struct error *err, struct serial *serial, struct executor *executor)
@@ -36,34 +58,44 @@ static int run_cells(struct error *err, struct serial *serial, struct executor *
     while (!on_cancelled(&team)) {
         const struct cell *cell = NULL;
         int attempts = 0;
+        char file[SPEC_PATH + 64];
         TRY(session_next(err, serial->session, 0, &cell, &attempts));
         if (cell == NULL) {
             break;
         }
-        executor_run(executor, cell, attempts, &team, on_progress, serial, &outcome);
+        TRY(session_commit(err, serial->session));
+        fault_strike(cell->id);
+        rundir_cell_temporary(session_folder(serial->session), cell->id, 0, attempts, file);
+        executor_run(executor, cell, attempts, file, &team, on_progress, serial, &outcome);
         TRY(session_result(err, serial->session, 0, &outcome));
-        session_tick(serial->session);
+        TRY(session_commit(err, serial->session));
+        TRY(session_tick(err, serial->session));
+    }
+    if (serial->failed) {
+        *err = serial->failure;
+        status = err->status;
     }
 cleanup:
     return status;
 }
 
-int serial_run(struct error *err, const char *study, const char *out)
+int serial_run(struct error *err, const struct run_options *options)
 {
     int status = STATUS_OK;
     struct serial serial = {0};
     struct executor *executor = NULL;
 
-    TRY(session_open(err, study, out, 1, "", &serial.session));
+    TRY(session_open(err, options, 1, "", &serial.session));
     if (!session_finished(serial.session)) {
         TRY(executor_create(err, &session_spec(serial.session)->source,
                             &session_first_cell(serial.session)->data,
-                            session_folder(serial.session), &executor));
+                            session_folder(serial.session),
+                            session_pace(serial.session)->checkpoint_every, &executor));
         run_cells(err, &serial, executor); /* a failure is in err and decides session_close */
     }
 cleanup:
     if (serial.session) {
-        status = session_close(err, serial.session, serial.interrupted);
+        status = session_close(err, serial.session);
     }
     executor_free(executor);
     return status;

@@ -4,8 +4,9 @@
 #define PTQSCALE_MPI_SERIAL_H
 
 #include "jobs/error.h"
+#include "mpi/run_options.h"
 
-/* Run the study file into folder `out`. Returns the program's exit status. */
-int serial_run(struct error *err, const char *study, const char *out);
+/* Run the study into its folder. Returns the program's exit status. A second signal ends the process. */
+int serial_run(struct error *err, const struct run_options *options);
 
 #endif

@@ -4,140 +4,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "jobs/cost.h"
 #include "mpi/clock.h"
 #include "mpi/session_state.h"
+#include "results/checkpoint.h"
 
-static const double live_every = 2;        /* seconds */
-static const double aggregate_every = 60;  /* seconds */
-static const double aggregate_share = 20;  /* wait this many times what the last one took */
-static const double reference_rate = 2e10; /* FLOP/s until cells have taught better */
-
-/* Why the run stopped, in the journal: without a study.nc of its own. */
-static const char stopped_unwritten[] = "study.nc not written";
-
-static int worker_rank(const struct session *s, int worker)
-{
-    return s->ranks > 1 ? worker + 1 : 0;
-}
-
-/* A failure to write below the folder: for lack of space the run can go on later. */
-static int storage_failure(struct error *err, const struct session *s, int status)
-{
-    if (status == STATUS_FAILED && executor_storage_full(rundir_path(s->dir), err)) {
-        err->status = STATUS_STOPPED;
-    }
-    return err->status;
-}
-
-/* Cells of one kind run at one rate: same size, same precision. */
-static int kind_of(const struct spec *spec, const struct cell *cell)
-{
-    for (int i = 0; i < spec->sizes; i++) {
-        if (strcmp(spec->size[i].name, cell->size.name) == 0) {
-            return 3 * i + (int)cell->train.precision;
-        }
-    }
-    return (int)cell->train.precision;
-}
-
-static int make_scheduler(struct error *err, struct session *s)
-{
-    int status = STATUS_OK;
-    struct scheduler_item *item = calloc((size_t)s->cells + 1, sizeof *item);
-
-    CHECK(err, item != NULL, STATUS_FAILED, "out of memory for %d cells", s->cells);
-    for (int i = 0; i < s->cells; i++) {
-        struct cost cost;
-        cost_of(&s->cell[i], &cost);
-        item[i].seconds = cost_seconds(&cost, reference_rate);
-        item[i].kind = kind_of(s->spec, &s->cell[i]);
-    }
-    TRY(scheduler_create(err, item, s->cells, s->workers, &s->scheduler));
-cleanup:
-    free(item);
-    return status;
-}
-
-/* What an earlier run has finished need not run again, if its file is whole. */
-static int adopt_finished(struct error *err, struct session *s)
-{
-    int status = STATUS_OK;
-    for (int i = 0; i < s->cells; i++) {
-        const struct rundir_cell *known = rundir_find(s->dir, s->cell[i].id);
-        if (known == NULL || (known->status != CELL_DONE && known->status != CELL_DIVERGED)) {
-            continue;
-        }
-        enum cell_status state = known->status;
-        double seconds = state == CELL_DONE ? known->seconds : 0;
-        bool ok = false;
-        TRY(rundir_verify(err, s->dir, s->cell[i].id, &ok));
-        if (ok) {
-            TRY(scheduler_adopt(err, s->scheduler, i, state, seconds));
-        } else {
-            char label[SESSION_LABEL];
-            fprintf(stderr, "ptqscale: %s (%s) is computed again\n",
-                    session_label(&s->cell[i], label), s->cell[i].id);
-        }
-    }
-cleanup:
-    return status;
-}
-
-static void free_session(struct session *s)
-{
-    if (s) {
-        scheduler_free(s->scheduler);
-        rundir_close(s->dir);
-        free(s->cell);
-        free(s->live);
-        spec_free(s->spec);
-        free(s);
-    }
-}
-
-int session_open(struct error *err, const char *study, const char *out, int ranks, const char *mpi,
-                 struct session **session)
-{
-    int status = STATUS_OK;
-    struct session *s = calloc(1, sizeof *s);
-    const char *job = getenv("SLURM_JOB_ID");
-
-    *session = NULL;
-    CHECK(err, s != NULL, STATUS_FAILED, "out of memory");
-    s->ranks = ranks;
-    s->workers = ranks > 1 ? ranks - 1 : 1;
-    s->started = clock_seconds();
-    s->display = display_create();
-    snprintf(s->provenance.mpi, sizeof s->provenance.mpi, "%s", mpi);
-    snprintf(s->provenance.job_id, sizeof s->provenance.job_id, "%.200s", job ? job : "");
-    snprintf(s->provenance.libraries, sizeof s->provenance.libraries, "%s", run_cell_matmul());
-
-    TRY(spec_read(err, study, &s->spec));
-    TRY(spec_fingerprint(err, s->spec));
-    TRY(spec_cells(err, s->spec, &s->cell, &s->cells));
-    CHECK(err, s->cells > 0, STATUS_USAGE, "%s: the study has no cells", study);
-    s->live = calloc((size_t)s->workers, sizeof *s->live);
-    CHECK(err, s->live != NULL, STATUS_FAILED, "out of memory for %d workers", s->workers);
-    for (int w = 0; w < s->workers; w++) {
-        s->live[w].worker = worker_rank(s, w);
-        s->live[w].heard = clock_unix();
-    }
-    TRY(make_scheduler(err, s));
-    TRY(rundir_open(err, out, s->spec, &s->dir));
-    TRY(adopt_finished(err, s));
-    *session = s;
-    s = NULL;
-cleanup:
-    free_session(s);
-    return status;
-}
+static const double live_every = 1;      /* seconds */
+static const double beat_every = 8;      /* seconds */
+static const double commit_share = 4;    /* wait this many times what the last one took */
+static const double longest_extra = 600; /* seconds that stopping may be expected to take */
 
 const struct spec *session_spec(const struct session *s)
 {
     return s->spec;
+}
+
+const struct spec_run *session_pace(const struct session *s)
+{
+    return &s->pace;
 }
 
 const struct cell *session_first_cell(const struct session *s)
@@ -152,74 +36,204 @@ const char *session_folder(const struct session *s)
 
 bool session_finished(const struct session *s)
 {
-    return session_finished_cells(s) == s->cells;
+    return scheduler_count(s->scheduler, CELL_PENDING) == 0 &&
+           scheduler_count(s->scheduler, CELL_RUNNING) == 0;
 }
 
-int session_start(struct error *err, struct session *s)
+static bool may_pass(const char *message)
 {
-    int status = STATUS_OK;
-    int before = session_finished_cells(s);
-    char earlier[64] = "";
-
-    s->ran = true;
-    TRY(rundir_log_run(err, s->dir, s->ranks, s->cells, s->provenance.job_id));
-    if (before > 0) {
-        snprintf(earlier, sizeof earlier, ", %d of them finished before", before);
-    }
-    display_event(&s->display, true, "study %s: %d cells%s; %s, folder %s", s->spec->name, s->cells,
-                  earlier, s->ranks > 1 ? "coordinator and workers" : "one process",
-                  rundir_path(s->dir));
-    s->last_aggregate = clock_seconds();
-cleanup:
-    return storage_failure(err, s, status);
+    return strcasestr(message, "input/output error") != NULL;
 }
+
+int session_storage_failure(struct error *err, const struct session *s, int status)
+{
+    if (status == STATUS_FAILED &&
+        (executor_storage_full(rundir_path(s->dir), err) || may_pass(err->message))) {
+        err->status = STATUS_STOPPED;
+    }
+    return err->status;
+}
+
+void session_drop_checkpoint(const struct session *s, const char *id)
+{
+    struct error failure = {0};
+    if (checkpoint_remove(&failure, rundir_path(s->dir), id) != STATUS_OK) {
+        fprintf(stderr, "ptqscale: warning: %s\n", failure.message);
+    }
+}
+
+static void set_state(struct rundir_live *live, const char *state)
+{
+    snprintf(live->state, sizeof live->state, "%s", state);
+    live->heard = clock_unix();
+}
+
+/* ---- workers ---- */
 
 void session_ready(struct session *s, int worker, const char *host)
 {
     struct rundir_live *live = &s->live[worker];
     snprintf(live->host, sizeof live->host, "%s", host);
-    live->heard = clock_unix();
+    set_state(live, "idle");
+}
+
+void session_heard(struct session *s, int worker)
+{
+    s->live[worker].heard = clock_unix();
+}
+
+int session_progress(struct error *err, struct session *s, int worker,
+                     const struct progress *progress)
+{
+    int status = STATUS_OK;
+    struct rundir_live *live = &s->live[worker];
+    int index = scheduler_holds(s->scheduler, worker);
+    if (index < 0) {
+        goto cleanup;
+    }
+    if (strcmp(progress->phase, "resume") == 0) {
+        char label[SESSION_LABEL];
+        TRY(rundir_log_resumed(err, s->dir, s->cell[index].id, progress->step));
+        display_event(&s->display, false, "resume %s (%.8s) at step %lld of %lld",
+                      session_label(&s->cell[index], label), s->cell[index].id,
+                      (long long)progress->step, (long long)progress->steps);
+    }
+    set_state(live, progress->phase);
+    live->step = progress->step;
+    live->steps = progress->steps;
+    live->loss = progress->loss;
+    live->tokens_per_second = progress->tokens_per_second;
+    if (progress->steps > 0) {
+        scheduler_progress(s->scheduler, worker, (double)progress->step / (double)progress->steps);
+    }
+cleanup:
+    return session_storage_failure(err, s, status);
+}
+
+int session_lost(struct error *err, struct session *s, int worker, bool counted, const char *reason)
+{
+    int status = STATUS_OK;
+    int index = scheduler_holds(s->scheduler, worker), taken = -1, deaths = 0;
+    struct rundir_live *live = &s->live[worker];
+    enum cell_status state = CELL_PENDING;
+    const char *id = index >= 0 ? s->cell[index].id : NULL;
+    char why[512];
+
+    TRY(rundir_log_lost(err, s->dir, id, counted, live->worker, live->host, reason));
+    if (index >= 0) {
+        deaths = rundir_find(s->dir, id)->deaths;
+        if (counted && deaths >= SESSION_DEATHS) {
+            snprintf(why, sizeof why,
+                     "%d workers died while they ran this cell, the last one (rank %d on %.100s): "
+                     "%.200s",
+                     deaths, live->worker, live->host, reason);
+            state = CELL_QUARANTINED;
+            TRY(scheduler_finish(err, s->scheduler, worker, index, state, 0));
+            TRY(rundir_log_quarantined(err, s->dir, id, why));
+            s->changed = true;
+        } else if (deaths > 1) { /* under suspicion: let the others finish first */
+            TRY(scheduler_put_off(err, s->scheduler, worker, &taken));
+        } else {
+            TRY(scheduler_take_back(err, s->scheduler, worker, &taken));
+        }
+    }
+cleanup:
+    scheduler_retire(s->scheduler, worker);
+    session_show_lost(s, worker, index, state, deaths, reason);
+    snprintf(live->state, sizeof live->state, "lost"); /* heard stays */
+    live->id[0] = '\0';
+    return session_storage_failure(err, s, status);
+}
+
+/* ---- cells ---- */
+
+/* The results so far go into the journal, behind the files that they vouch for. */
+static int settle(struct error *err, struct session *s)
+{
+    int status = STATUS_OK;
+    TRY(rundir_settle(err, s->dir));
+    for (; s->logged < s->ends; s->logged++) {
+        const struct session_end *end = &s->end[s->logged];
+        const struct outcome *outcome = &end->outcome;
+        TRY(rundir_log_end(err, s->dir, outcome->id, end->state, outcome->checksum,
+                           outcome->seconds,
+                           outcome->kind == OUTCOME_STOPPED ? "interrupted" : outcome->reason));
+    }
+    s->given_back = false;
+cleanup:
+    return status;
+}
+
+bool session_commit_due(const struct session *s)
+{
+    return s->ends >= SESSION_BATCH || s->begins >= SESSION_BATCH ||
+           clock_seconds() - s->committed >= commit_share * s->commit_took;
+}
+
+int session_commit(struct error *err, struct session *s)
+{
+    int status = STATUS_OK;
+    double begun = clock_seconds();
+    TRY(settle(err, s));
+    TRY(rundir_sync(err, s->dir));
+    s->committed = clock_seconds();
+    s->commit_took = s->committed - begun;
+    for (int i = 0; i < s->ends; i++) {
+        const struct session_end *end = &s->end[i];
+        if (end->outcome.kind == OUTCOME_FINISHED) { /* and recorded: only now is it not needed */
+            session_drop_checkpoint(s, end->outcome.id);
+        }
+        if (end->state != CELL_PENDING) {
+            session_show_end(s, end);
+        }
+    }
+    for (int i = 0; i < s->begins; i++) {
+        session_show_begin(s, s->begun[i]);
+    }
+    s->ends = s->logged = s->begins = 0;
+cleanup:
+    return session_storage_failure(err, s, status);
+}
+
+/* Seconds that a stop is known to take. */
+static double extra(const struct session *s)
+{
+    double took = fmax(rundir_stop_took(s->dir), s->aggregate_took);
+    return took < longest_extra ? took : longest_extra;
 }
 
 int session_next(struct error *err, struct session *s, int worker, const struct cell **cell,
                  int *attempts)
 {
     int status = STATUS_OK;
-    int index = -1;
-    char label[SESSION_LABEL];
+    int index = scheduler_peek(s->scheduler);
 
     *cell = NULL;
-    TRY(scheduler_next(err, s->scheduler, worker, clock_seconds(), &index));
     if (index < 0) {
         goto cleanup;
     }
+    s->held = !deadline_allows(stop_left(&s->stop, extra(s)),
+                               scheduler_expected(s->scheduler, index), s->cell[index].train.steps);
+    if (s->held) {
+        goto cleanup;
+    }
+    if (s->given_back) { /* perhaps this one, whose end comes before its new begin */
+        TRY(settle(err, s));
+    }
+    TRY(scheduler_next(err, s->scheduler, worker, clock_seconds(), &index));
     struct rundir_live *live = &s->live[worker];
     TRY(rundir_log_begin(err, s->dir, &s->cell[index], live->worker, live->host));
     *attempts = rundir_find(s->dir, s->cell[index].id)->attempts;
     memcpy(live->id, s->cell[index].id, sizeof live->id);
+    set_state(live, "begin");
     live->step = 0;
     live->steps = s->cell[index].train.steps;
     live->loss = NAN;
     live->tokens_per_second = 0;
-    live->heard = clock_unix();
-    display_event(&s->display, false, "begin  %s (%.8s) on rank %d, %s",
-                  session_label(&s->cell[index], label), live->id, live->worker, live->host);
+    s->begun[s->begins++] = index;
     *cell = &s->cell[index];
 cleanup:
-    return storage_failure(err, s, status);
-}
-
-void session_progress(struct session *s, int worker, const struct progress *progress)
-{
-    struct rundir_live *live = &s->live[worker];
-    live->step = progress->step;
-    live->steps = progress->steps;
-    live->loss = progress->loss;
-    live->tokens_per_second = progress->tokens_per_second;
-    live->heard = clock_unix();
-    if (progress->steps > 0) {
-        scheduler_progress(s->scheduler, worker, (double)progress->step / (double)progress->steps);
-    }
+    return session_storage_failure(err, s, status);
 }
 
 int session_result(struct error *err, struct session *s, int worker, const struct outcome *outcome)
@@ -227,53 +241,48 @@ int session_result(struct error *err, struct session *s, int worker, const struc
     int status = STATUS_OK;
     int index = scheduler_holds(s->scheduler, worker);
     struct rundir_live *live = &s->live[worker];
+    struct error failure = {0};
 
     CHECK(err, index >= 0 && strcmp(s->cell[index].id, outcome->id) == 0, STATUS_FAILED,
           "rank %d reports cell %.32s, which it was not given", live->worker, outcome->id);
-    bool own = outcome->kind == OUTCOME_FINISHED || outcome->kind == OUTCOME_FAILED;
-    enum cell_status state = outcome->kind == OUTCOME_FINISHED ? outcome->status : CELL_FAILED;
-    if (own) {
-        TRY(scheduler_finish(err, s->scheduler, worker, index, state, outcome->seconds));
+    struct session_end *end = &s->end[s->ends++];
+    *end = (struct session_end){.cell = index, .outcome = *outcome};
+    if (outcome->kind == OUTCOME_FINISHED &&
+        rundir_accept(&failure, s->dir, outcome->id, live->worker,
+                      rundir_find(s->dir, outcome->id)->attempts) != STATUS_OK) {
+        end->outcome.kind = OUTCOME_NOT_STORED;
+        end->outcome.full = executor_storage_full(rundir_path(s->dir), &failure);
+        snprintf(end->outcome.reason, sizeof end->outcome.reason, "%.500s", failure.message);
+    }
+    const enum outcome_kind kind = end->outcome.kind;
+    if (kind == OUTCOME_FINISHED || kind == OUTCOME_FAILED) {
+        end->state = kind == OUTCOME_FINISHED ? outcome->status : CELL_FAILED;
+        /* What went on from a checkpoint does not teach what a whole cell takes. */
+        bool resumed = rundir_find(s->dir, outcome->id)->resumed > 0;
+        TRY(scheduler_finish(err, s->scheduler, worker, index, end->state,
+                             resumed ? 0 : outcome->seconds));
         s->changed = true;
     } else { /* not the cell's fault: it is pending again */
+        end->state = CELL_PENDING;
         TRY(scheduler_take_back(err, s->scheduler, worker, &index));
-        state = CELL_PENDING;
+        s->given_back = true;
     }
     live->id[0] = '\0';
-    live->heard = clock_unix();
-    status = rundir_log_end(err, s->dir, outcome->id, state, outcome->checksum, outcome->seconds,
-                            outcome->kind == OUTCOME_STOPPED ? "interrupted" : outcome->reason);
-    if (status != STATUS_OK) {
-        status = storage_failure(err, s, status);
-        goto cleanup;
-    }
-    if (own) {
-        session_show_end(s, index, outcome, state);
-    }
-    CHECK(err, outcome->kind != OUTCOME_NO_CORPUS, STATUS_FAILED, "rank %d on host %s: %s",
-          live->worker, live->host, outcome->reason);
-    CHECK(err, outcome->kind != OUTCOME_NOT_STORED, outcome->full ? STATUS_STOPPED : STATUS_FAILED,
+    set_state(live, "idle");
+    CHECK(err, kind != OUTCOME_NO_CORPUS, STATUS_FAILED, "rank %d on host %s: %s", live->worker,
+          live->host, outcome->reason);
+    bool later = end->outcome.full || may_pass(end->outcome.reason);
+    CHECK(err, kind != OUTCOME_NOT_STORED, later ? STATUS_STOPPED : STATUS_FAILED,
           "rank %d on host %s cannot store its result: %s%s", live->worker, live->host,
-          outcome->reason, outcome->full ? "; make room, then run the same command again" : "");
+          end->outcome.reason,
+          end->outcome.full ? "; make room, then run the same command again" : "");
 cleanup:
     return status;
 }
 
-static int write_aggregate(struct error *err, struct session *s)
-{
-    double begun = clock_seconds();
-    int status = aggregate_write(err, s->dir, s->spec, s->cell, s->cells, &s->provenance);
-    s->last_aggregate = clock_seconds();
-    s->aggregate_took = s->last_aggregate - begun;
-    if (status == STATUS_OK) {
-        s->changed = false;
-        s->aggregate_warned = false;
-    }
-    return status;
-}
+/* ---- in between ---- */
 
-/* What is shown or can be rebuilt does not end a run when it cannot be written: say so once. */
-static void warn_once(struct session *s, bool *warned, const struct error *failure)
+void session_warn_once(struct session *s, bool *warned, const struct error *failure)
 {
     if (!*warned) {
         display_clear(&s->display);
@@ -282,112 +291,40 @@ static void warn_once(struct session *s, bool *warned, const struct error *failu
     }
 }
 
-void session_tick(struct session *s)
+int session_tick(struct error *err, struct session *s)
 {
+    int status = STATUS_OK;
     struct error failure = {0};
     double now = clock_seconds();
 
+    if (now - s->last_beat >= beat_every) {
+        s->last_beat = now;
+        s->taken_over = rundir_beat(err, s->dir) != STATUS_OK;
+        CHECK(err, !s->taken_over, STATUS_FAILED,
+              "the folder was taken over"); /* err says by whom */
+    }
     if (display_due(&s->display)) {
         session_show_state(s);
     }
     if (now - s->last_live >= live_every) {
         s->last_live = now;
         if (rundir_write_live(&failure, s->dir, s->live, s->workers) != STATUS_OK) {
-            warn_once(s, &s->live_warned, &failure);
+            session_warn_once(s, &s->live_warned, &failure);
         }
     }
-    double wait = aggregate_share * s->aggregate_took;
-    if (s->changed &&
-        now - s->last_aggregate >= (wait > aggregate_every ? wait : aggregate_every)) {
-        error_clear(&failure);
-        if (write_aggregate(&failure, s) != STATUS_OK) {
-            warn_once(s, &s->aggregate_warned, &failure);
-        }
-    }
-}
-
-/* Is study.nc missing, or did something happen after the last run has written it? Every run that
- * ends in order writes it and then the event "stop"; a changed study file is an event, too. */
-static int aggregate_is_stale(struct error *err, const struct session *s, bool *stale)
-{
-    int status = STATUS_OK;
-    char path[SPEC_PATH + 64];
-    char *events = NULL;
-
-    *stale = true;
-    snprintf(path, sizeof path, "%s/study.nc", rundir_path(s->dir));
-    if (access(path, F_OK) != 0) {
-        goto cleanup;
-    }
-    TRY(rundir_history(err, s->dir, NULL, &events));
-    size_t length = strlen(events);
-    if (length > 0 && events[length - 1] == '\n') {
-        events[length - 1] = '\0';
-    }
-    const char *newline = strrchr(events, '\n'), *last = newline ? newline + 1 : events;
-    *stale = strstr(last, " stop ") == NULL || strstr(last, stopped_unwritten) != NULL;
+    session_keep_aggregate(s);
 cleanup:
-    free(events);
     return status;
 }
 
-/* study.nc and the run's last event. A failure goes to `err` unless that has one already. */
-static void end_run(struct error *err, struct session *s, bool interrupted)
+bool session_stop_wanted(struct session *s, bool *now)
 {
-    struct error failure = {0};
-    int status = STATUS_OK;
-    bool stale = s->changed;
-    const char *why = err->status != STATUS_OK ? "failed"
-                      : interrupted            ? "interrupted"
-                      : session_finished(s)    ? "finished"
-                                               : "cells failed";
-    if (!stale) {
-        TRY(aggregate_is_stale(&failure, s, &stale));
-    }
-    if (stale && write_aggregate(&failure, s) != STATUS_OK) {
-        status = failure.status;
-        why = stopped_unwritten;
-    }
-    if (stale || s->ran) {
-        rundir_write_live(NULL, s->dir, s->live, 0); /* advisory */
-        int logged = rundir_log_stop(&failure, s->dir, why);
-        status = status == STATUS_OK ? logged : status;
-    }
-cleanup:
-    if (status != STATUS_OK) {
-        storage_failure(&failure, s, status);
-        if (err->status == STATUS_OK) {
-            *err = failure;
-        } else if (strcmp(err->message, failure.message) != 0) {
-            fprintf(stderr, "ptqscale: %s\n", failure.message);
-        }
-    }
+    stop_poll(&s->stop, s->dir, extra(s));
+    *now = s->stop.now;
+    return s->stop.cause != STOP_NONE;
 }
 
-int session_close(struct error *err, struct session *s, bool interrupted)
+void session_stop(struct session *s, enum stop_cause cause)
 {
-    bool finished = session_finished(s);
-    int failed = scheduler_count(s->scheduler, CELL_FAILED);
-
-    display_clear(&s->display);
-    if (err->status == STATUS_OK && !finished && !interrupted) {
-        session_show_failed(s);
-    }
-    end_run(err, s, interrupted);
-    if (err->status == STATUS_OK && finished) {
-        session_show_summary(s);
-    } else if (err->status == STATUS_OK && interrupted) {
-        error_set(err, STATUS_STOPPED, __FILE__, __LINE__,
-                  "stopped by a signal with %d of %d cells finished; the same command goes on from "
-                  "there",
-                  session_finished_cells(s), s->cells);
-    } else if (err->status == STATUS_OK) {
-        error_set(
-            err, STATUS_FAILED, __FILE__, __LINE__,
-            "%d of %d cells failed (see above, or ptqscale explain %s CELL); the same command "
-            "tries them again",
-            failed, s->cells, rundir_path(s->dir));
-    }
-    free_session(s);
-    return err->status;
+    stop_ask(&s->stop, cause);
 }

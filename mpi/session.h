@@ -4,11 +4,15 @@
  * reached.
  *
  *     session_open ─ session_finished? ─ session_start
- *         ─ { session_ready, session_next, session_progress, session_result, session_tick }
+ *         ─ { session_ready, session_next, session_progress, session_result, session_lost,
+ *             session_commit, session_tick, session_stop_wanted }
  *         ─ session_close
  *
- * Workers are numbered from 0. After a function has failed with STATUS_FAILED or STATUS_STOPPED,
- * hand out nothing more, let the running cells end or stop, and close.
+ * What happens becomes durable with the next session_commit, many events together: only then does a
+ * result count. A cell that session_next has returned may be begun before that: if its begin is lost
+ * with the machine, it is begun again. Workers are numbered from 0; their ranks are w + 1, the serial runner's is 0. After a
+ * function has failed with STATUS_FAILED or STATUS_STOPPED, hand out nothing more, let the running
+ * cells end or stop, and close.
  */
 #ifndef PTQSCALE_MPI_SESSION_H
 #define PTQSCALE_MPI_SESSION_H
@@ -18,20 +22,28 @@
 
 #include "jobs/spec.h"
 #include "mpi/executor.h"
+#include "mpi/run_options.h"
+#include "mpi/stop.h"
 
 struct session;
 
-/* Read the study, open its folder `out`, check the finished cells. `ranks` 1: serial; else one
- * coordinator and ranks − 1 workers. `mpi` is the library's version, "" = serial. Nothing has been
- * begun when this fails. */
-int session_open(struct error *err, const char *study, const char *out, int ranks, const char *mpi,
+/* A cell whose worker died, so many times over all runs without a later checkpoint in between, is
+ * quarantined: a long cell on nodes that fail gets on, one that kills its worker does not. */
+enum { SESSION_DEATHS = 3 };
+
+/* Read the study, open its folder, check the finished cells. `ranks` 1: serial; else one coordinator
+ * and ranks − 1 workers. `mpi` is the library's version, "" = serial. Nothing has been begun when
+ * this fails. */
+int session_open(struct error *err, const struct run_options *options, int ranks, const char *mpi,
                  struct session **session);
 
 const struct spec *session_spec(const struct session *session);
+const struct spec_run *
+session_pace(const struct session *session); /* with the options' overrides */
 const struct cell *session_first_cell(const struct session *session); /* all share its cell.data */
 const char *session_folder(const struct session *session);
 
-/* Is there nothing to run? */
+/* Is there nothing to run? Also when cells were given up. */
 bool session_finished(const struct session *session);
 
 /* Record that a run begins. */
@@ -41,24 +53,43 @@ int session_start(struct error *err, struct session *session);
 void session_ready(struct session *session, int worker, const char *host);
 
 /* The next cell for an idle worker that is ready, begun in the journal; *cell = NULL when none is
- * pending. The cell is the session's. */
+ * pending, or none may be begun so near the deadline. The cell is the session's. */
 int session_next(struct error *err, struct session *session, int worker, const struct cell **cell,
                  int *attempts);
 
-/* News of the worker's running cell. */
-void session_progress(struct session *session, int worker, const struct progress *progress);
+/* News of the worker's running cell; or the worker just lives. */
+int session_progress(struct error *err, struct session *session, int worker,
+                     const struct progress *progress);
+void session_heard(struct session *session, int worker);
 
-/* The worker's cell has ended. STATUS_FAILED or STATUS_STOPPED when the reason ends the run: no
- * place to store, no corpus, a journal that cannot be written. */
+/* The worker's cell has ended; its file, if it has one, has the attempt's own name
+ * (rundir_cell_temporary). STATUS_FAILED or STATUS_STOPPED when the reason ends the run: no place to
+ * store, no corpus, a journal that cannot be written. */
 int session_result(struct error *err, struct session *session, int worker,
                    const struct outcome *outcome);
 
-/* Call often: keeps the display, the live status and study.nc up to date, each at its own pace. */
-void session_tick(struct session *session);
+/* The worker is given up for good; its cell is pending again, or quarantined. `counted`: it was at
+ * work on the cell, so the cell may have killed it. */
+int session_lost(struct error *err, struct session *session, int worker, bool counted,
+                 const char *reason);
+
+/* Make durable what has happened. */
+int session_commit(struct error *err, struct session *session);
+
+/* Is it time to do so? At once while there is little to do; where commits follow each other, they
+ * take a fifth of the time: what was handed out and what has ended meanwhile shares one. */
+bool session_commit_due(const struct session *session);
+
+/* Call often: keeps the lease, the display, the live status and study.nc up to date, each at its own
+ * pace. Fails only when another run has taken the folder over. */
+int session_tick(struct error *err, struct session *session);
+
+/* Does something ask the run to stop? *now: without waiting for anything. */
+bool session_stop_wanted(struct session *session, bool *now);
+void session_stop(struct session *session, enum stop_cause cause);
 
 /* Write study.nc, end the run in the journal, print the summary. `err` may hold the failure that
- * ended the run; `interrupted`: a signal did. Returns the program's exit status; unless 0, `err`
- * says why. Frees the session. */
-int session_close(struct error *err, struct session *session, bool interrupted);
+ * ended the run. Returns the program's exit status; unless 0, `err` says why. Frees the session. */
+int session_close(struct error *err, struct session *session);
 
 #endif

@@ -20,6 +20,12 @@ const char *session_label(const struct cell *cell, char text[SESSION_LABEL])
     return text;
 }
 
+int session_given_up(const struct session *s)
+{
+    return scheduler_count(s->scheduler, CELL_FAILED) +
+           scheduler_count(s->scheduler, CELL_QUARANTINED);
+}
+
 /* The estimate looks at every cell: of a large study once a second. */
 static double estimate(struct session *s)
 {
@@ -31,9 +37,19 @@ static double estimate(struct session *s)
     return s->eta;
 }
 
-void session_show_end(struct session *s, int index, const struct outcome *outcome,
-                      enum cell_status state)
+void session_show_begin(struct session *s, int index)
 {
+    char label[SESSION_LABEL];
+    const struct rundir_cell *known = rundir_find(s->dir, s->cell[index].id);
+    display_event(&s->display, false, "begin  %s (%.8s) on rank %d, %s",
+                  session_label(&s->cell[index], label), s->cell[index].id, known->worker,
+                  known->host);
+}
+
+void session_show_end(struct session *s, const struct session_end *end)
+{
+    const struct outcome *outcome = &end->outcome;
+    const struct cell *cell = &s->cell[end->cell];
     char label[SESSION_LABEL], took[CLOCK_DURATION], eta[CLOCK_DURATION], loss[32] = "",
                                                                           reason[560] = "";
     clock_duration(outcome->seconds, took);
@@ -44,9 +60,27 @@ void session_show_end(struct session *s, int index, const struct outcome *outcom
     if (outcome->reason[0]) {
         snprintf(reason, sizeof reason, ": %s", outcome->reason);
     }
-    display_event(&s->display, state != CELL_DONE, "%-8s %s (%.8s) in %s%s%s; %d/%d cells, ETA %s",
-                  cell_status_name(state), session_label(&s->cell[index], label), s->cell[index].id,
-                  took, loss, reason, session_finished_cells(s), s->cells, eta);
+    display_event(&s->display, end->state != CELL_DONE,
+                  "%-8s %s (%.8s) in %s%s%s; %d/%d cells, ETA %s", cell_status_name(end->state),
+                  session_label(cell, label), cell->id, took, loss, reason,
+                  session_finished_cells(s), s->cells, eta);
+}
+
+void session_show_lost(struct session *s, int worker, int cell, enum cell_status state, int deaths,
+                       const char *reason)
+{
+    const struct rundir_live *live = &s->live[worker];
+    char label[SESSION_LABEL], often[64] = "", held[SESSION_LABEL + 128] = "it held no cell";
+    if (cell >= 0) {
+        snprintf(held, sizeof held, "%s (%.8s) %s", session_label(&s->cell[cell], label),
+                 s->cell[cell].id,
+                 state == CELL_QUARANTINED ? "is quarantined" : "goes to another worker");
+    }
+    if (deaths > 1) {
+        snprintf(often, sizeof often, " (%d workers died while they ran it)", deaths);
+    }
+    display_event(&s->display, true, "lost   rank %d on %s: %s; %s%s", live->worker, live->host,
+                  reason, held, often);
 }
 
 static void describe_running(const struct session *s, char *text, size_t size)
@@ -78,7 +112,7 @@ void session_show_state(struct session *s)
                                     .cells = s->cells,
                                     .finished = session_finished_cells(s),
                                     .running = scheduler_count(s->scheduler, CELL_RUNNING),
-                                    .failed = scheduler_count(s->scheduler, CELL_FAILED),
+                                    .failed = session_given_up(s),
                                     .eta = estimate(s),
                                     .current = running,
                                 });
@@ -88,7 +122,8 @@ void session_show_failed(const struct session *s)
 {
     int listed = 0;
     for (int i = 0; i < s->cells; i++) {
-        if (scheduler_status(s->scheduler, i) != CELL_FAILED) {
+        enum cell_status state = scheduler_status(s->scheduler, i);
+        if (state != CELL_FAILED && state != CELL_QUARANTINED) {
             continue;
         }
         if (listed++ == FAILURES_LISTED) {
@@ -97,8 +132,8 @@ void session_show_failed(const struct session *s)
         }
         char label[SESSION_LABEL];
         const struct rundir_cell *known = rundir_find(s->dir, s->cell[i].id);
-        fprintf(stderr, "ptqscale: failed: %s (%s): %s\n", session_label(&s->cell[i], label),
-                s->cell[i].id, known ? known->reason : "");
+        fprintf(stderr, "ptqscale: %s: %s (%s): %s\n", cell_status_name(state),
+                session_label(&s->cell[i], label), s->cell[i].id, known ? known->reason : "");
     }
 }
 

@@ -20,9 +20,10 @@ void signals_block(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-bool signals_stop_requested(void)
+int signals_take(void)
 {
     sigset_t set = stop_signals();
     const struct timespec at_once = {0};
-    return sigtimedwait(&set, NULL, &at_once) > 0;
+    int taken = sigtimedwait(&set, NULL, &at_once);
+    return taken > 0 ? taken : 0;
 }

@@ -7,13 +7,11 @@
 #ifndef PTQSCALE_MPI_SIGNALS_H
 #define PTQSCALE_MPI_SIGNALS_H
 
-#include <stdbool.h>
-
 /* Block them, and ignore SIGPIPE: a reader of our output that goes away must not end a run. Call
  * before any thread exists, since threads inherit the mask. */
 void signals_block(void);
 
-/* Has one arrived? Takes it: true once per signal. */
-bool signals_stop_requested(void);
+/* One that has arrived, which is taken; 0 = none. */
+int signals_take(void);
 
 #endif

@@ -1,10 +1,36 @@
 #include "mpi/transport.h"
 
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "mpi/clock.h"
+
+enum { MOST_YIELDS = 32 };
 static const double shortest_pause = 50e-6, longest_pause = 5e-3; /* seconds */
+
+enum { FINALIZE_SECONDS = 60 };
+
+static const char *const phase_names[] = {"idle", "load", "begin", "resume", "train", "evaluate"};
+
+const char *phase_name(enum phase phase)
+{
+    return phase <= PHASE_EVALUATE ? phase_names[phase] : "";
+}
+
+enum phase phase_of(const char *name)
+{
+    for (int i = PHASE_IDLE; i <= PHASE_EVALUATE; i++) {
+        if (strcmp(phase_names[i], name) == 0) {
+            return (enum phase)i;
+        }
+    }
+    return PHASE_TRAIN;
+}
 
 int transport_failure(struct error *err, int code, const char *call, const char *file, int line)
 {
@@ -18,25 +44,32 @@ int transport_failure(struct error *err, int code, const char *call, const char 
 
 void pause_reset(struct pause *pause)
 {
-    pause->seconds = 0;
+    *pause = (struct pause){0};
 }
 
 void pause_sleep(struct pause *pause)
 {
+    if (pause->yields < MOST_YIELDS) {
+        pause->yields++;
+        sched_yield();
+        return;
+    }
     double next = pause->seconds > 0 ? 1.5 * pause->seconds : shortest_pause;
     pause->seconds = next < longest_pause ? next : longest_pause;
     struct timespec time = {.tv_nsec = (long)(1e9 * pause->seconds)};
     nanosleep(&time, NULL);
 }
 
-int transport_wait(struct error *err, MPI_Request *request)
+int transport_wait(struct error *err, MPI_Request *request, double seconds, bool *done)
 {
     int status = STATUS_OK;
     struct pause pause = {0};
+    double begun = clock_seconds();
     for (;;) {
-        int done = 0;
-        MPI_TRY(err, MPI_Test(request, &done, MPI_STATUS_IGNORE));
-        if (done) {
+        int complete = 0;
+        MPI_TRY(err, MPI_Test(request, &complete, MPI_STATUS_IGNORE));
+        *done = complete;
+        if (complete || clock_seconds() - begun > seconds) {
             break;
         }
         pause_sleep(&pause);
@@ -45,12 +78,62 @@ cleanup:
     return status;
 }
 
-int transport_share_setup(struct error *err, struct setup *setup)
+int transport_receive(struct error *err, const MPI_Status *message, void *bytes, size_t size)
 {
     int status = STATUS_OK;
-    MPI_Request request = MPI_REQUEST_NULL;
-    MPI_TRY(err, MPI_Ibcast(setup, (int)sizeof *setup, MPI_BYTE, 0, MPI_COMM_WORLD, &request));
-    TRY(transport_wait(err, &request));
+    int count = 0;
+    MPI_TRY(err, MPI_Get_count(message, MPI_BYTE, &count));
+    CHECK(err, (size_t)count == size, STATUS_FAILED,
+          "rank %d sent %d bytes where %zu belong: do all ranks run the same program?",
+          message->MPI_SOURCE, count, size);
+    MPI_TRY(err, MPI_Recv(bytes, count, MPI_BYTE, message->MPI_SOURCE, message->MPI_TAG,
+                          MPI_COMM_WORLD, MPI_STATUS_IGNORE));
+cleanup:
+    return status;
+}
+
+int transport_discard(struct error *err, const MPI_Status *message)
+{
+    int status = STATUS_OK;
+    int count = 0;
+    void *bytes = NULL;
+    MPI_TRY(err, MPI_Get_count(message, MPI_BYTE, &count));
+    bytes = malloc((size_t)count + 1);
+    CHECK(err, bytes != NULL, STATUS_FAILED, "out of memory");
+    TRY(transport_receive(err, message, bytes, (size_t)count));
+cleanup:
+    free(bytes);
+    return status;
+}
+
+void transport_introduce(struct ready *ready)
+{
+    struct stat space;
+    *ready = (struct ready){.pid = getpid()};
+    if (gethostname(ready->host, sizeof ready->host - 1) != 0 || ready->host[0] == '\0') {
+        strcpy(ready->host, "unknown");
+    }
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
+    if (file) {
+        if (fscanf(file, "%39s", ready->boot) == 1 && stat("/proc/self/ns/pid", &space) == 0) {
+            ready->pid_space = space.st_ino;
+        }
+        fclose(file);
+    }
+}
+
+size_t transport_setup_size(const struct setup *setup)
+{
+    return offsetof(struct setup, source) + offsetof(struct data_source, file) +
+           (size_t)setup->source.files * sizeof setup->source.file[0];
+}
+
+int transport_finalize(struct error *err)
+{
+    int status = STATUS_OK;
+    alarm(FINALIZE_SECONDS);
+    MPI_TRY(err, MPI_Finalize());
+    alarm(0);
 cleanup:
     return status;
 }

@@ -1,35 +1,146 @@
 #include "mpi/worker.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "mpi/clock.h"
-#include "mpi/executor.h"
-#include "mpi/transport.h"
+#include "mpi/fault.h"
+#include "results/rundir.h"
 
-static const double news_every = 1;      /* seconds */
-static const double listen_every = 0.01; /* seconds */
+static const double listen_every = 0.01;   /* seconds */
+static const double setup_patience = 3600; /* the coordinator checks what earlier runs have left */
+static const double orphan_timeouts = 10; /* silence of the coordinator, in heartbeat timeouts … */
+static const double orphan_least = 5;     /* … and seconds */
+static const double bye_patience = 1;     /* seconds */
+static const double load_rate = 1e6;      /* bytes/s: the slowest file system that is waited for */
 
 struct worker {
+    struct setup *setup;
     struct executor *executor;
+    run_fn *run;
+    void *context;
+    int rank;
     struct assignment assignment;
-    bool stop;             /* the running cell is to be cancelled */
-    double listened, told; /* when */
-    struct news news;      /* being sent while request is active */
+    bool loaded;         /* has run a cell, so it has the text */
+    bool running;        /* a cell */
+    bool stop;           /* that cell is to be cancelled */
+    double news_every;   /* seconds */
+    double listened;     /* when */
+    double told, heard;  /* the last message to and from the coordinator */
+    struct news current; /* what there is to tell */
+    struct news news;    /* being sent while request is active */
     MPI_Request request;
     struct error failure; /* of communication, inside callbacks */
 };
 
-/* Take a STOP if there is one. */
-static int listen_for_stop(struct error *err, struct worker *w)
+static void run_with_executor(void *context, const struct cell *cell, int attempts,
+                              const char *file, struct team *team, progress_fn *report,
+                              void *report_context, struct outcome *outcome)
+{
+    executor_run(context, cell, attempts, file, team, report, report_context, outcome);
+}
+
+/* ---- leaving ---- */
+
+/* The last words: BYE, and if *farewell says so, the answer to it, which is how to leave. */
+static void say_bye(struct farewell *farewell, double patience)
+{
+    MPI_Request request = MPI_REQUEST_NULL;
+    struct farewell leaving;
+    bool done = false;
+    if (MPI_Isend(NULL, 0, MPI_BYTE, 0, TAG_BYE, MPI_COMM_WORLD, &request) != MPI_SUCCESS ||
+        transport_wait(NULL, &request, bye_patience, &done) != STATUS_OK || !farewell->wait) {
+        return;
+    }
+    if (MPI_Irecv(&leaving, (int)sizeof leaving, MPI_BYTE, 0, TAG_LEAVE, MPI_COMM_WORLD,
+                  &request) == MPI_SUCCESS &&
+        transport_wait(NULL, &request, patience, &done) == STATUS_OK && done) {
+        *farewell = leaving;
+    }
+}
+
+/* Whatever this rank is doing, it has to stop: another rank may be doing it by now. */
+static void leave_at_once(const struct farewell *farewell)
+{
+    fflush(NULL);
+    if (farewell->finalize) {
+        transport_finalize(NULL);
+    }
+    _exit(farewell->exit_status);
+}
+
+/* Seconds of the coordinator's silence after which it is taken for dead. */
+static double orphan_patience(const struct worker *w)
+{
+    return fmax(orphan_least, orphan_timeouts * w->setup->heartbeat_timeout);
+}
+
+static const struct farewell orphaned = {.exit_status = STATUS_STOPPED};
+
+/* ---- talking ---- */
+
+static int tell(struct error *err, struct worker *w)
 {
     int status = STATUS_OK;
-    int there = 0;
-    MPI_TRY(err, MPI_Iprobe(0, TAG_STOP, MPI_COMM_WORLD, &there, MPI_STATUS_IGNORE));
-    if (there) {
-        MPI_TRY(err, MPI_Recv(NULL, 0, MPI_BYTE, 0, TAG_STOP, MPI_COMM_WORLD, MPI_STATUS_IGNORE));
-        w->stop = true;
+    int sent = 1;
+    MPI_TRY(err, MPI_Test(&w->request, &sent, MPI_STATUS_IGNORE));
+    if (!sent) {
+        goto cleanup; /* the coordinator is behind: skip this one */
+    }
+    w->told = clock_seconds();
+    w->news = w->current;
+    MPI_TRY(err, MPI_Isend(&w->news, (int)sizeof w->news, MPI_BYTE, 0, TAG_NEWS, MPI_COMM_WORLD,
+                           &w->request));
+cleanup:
+    return status;
+}
+
+static int tell_when_due(struct error *err, struct worker *w)
+{
+    return clock_seconds() - w->told >= w->news_every ? tell(err, w) : STATUS_OK;
+}
+
+/* Take what the coordinator says beside handing out cells. */
+static int listen(struct error *err, struct worker *w)
+{
+    int status = STATUS_OK;
+    double now = clock_seconds();
+    double patience = orphan_patience(w);
+
+    if (now - w->listened > patience / 2) {
+        w->heard = now; /* we were stopped, or busy for long: its messages are still to come */
+    }
+    w->listened = now;
+    for (;;) {
+        MPI_Status message;
+        int there = 0;
+        MPI_TRY(err, MPI_Iprobe(0, MPI_ANY_TAG, MPI_COMM_WORLD, &there, &message));
+        if (!there) {
+            break;
+        }
+        w->heard = now;
+        if (!w->running && (message.MPI_TAG == TAG_CELL || message.MPI_TAG == TAG_END)) {
+            break; /* for serve() */
+        }
+        if (message.MPI_TAG == TAG_END) {
+            struct farewell farewell;
+            TRY(transport_receive(err, &message, &farewell, sizeof farewell));
+            say_bye(&farewell, orphan_patience(w));
+            leave_at_once(&farewell);
+        }
+        w->stop = w->stop || message.MPI_TAG == TAG_STOP;
+        TRY(transport_discard(err, &message));
+    }
+    if (now - w->heard > patience) {
+        fprintf(stderr,
+                "ptqscale: rank %d has not heard of rank 0 for %.0f s and leaves; the same command "
+                "goes on from the last checkpoints\n",
+                w->rank, now - w->heard);
+        leave_at_once(&orphaned);
     }
 cleanup:
     return status;
@@ -38,46 +149,54 @@ cleanup:
 static bool on_cancelled(struct team *team)
 {
     struct worker *w = team->state;
-    double now = clock_seconds();
-    if (!w->stop && now - w->listened >= listen_every) {
-        w->listened = now;
-        if (listen_for_stop(&w->failure, w) != STATUS_OK) {
-            w->stop = true;
-        }
+    if (clock_seconds() - w->listened >= listen_every &&
+        (listen(&w->failure, w) != STATUS_OK || tell_when_due(&w->failure, w) != STATUS_OK)) {
+        w->stop = true;
     }
     return w->stop;
-}
-
-static int send_news(struct error *err, struct worker *w, const struct progress *progress)
-{
-    int status = STATUS_OK;
-    int sent = 1;
-    MPI_TRY(err, MPI_Test(&w->request, &sent, MPI_STATUS_IGNORE));
-    if (!sent) {
-        goto cleanup; /* the coordinator is behind: skip this one */
-    }
-    w->news = (struct news){
-        .step = progress->step,
-        .steps = progress->steps,
-        .loss = progress->loss,
-        .tokens_per_second = progress->tokens_per_second,
-    };
-    MPI_TRY(err, MPI_Isend(&w->news, (int)sizeof w->news, MPI_BYTE, 0, TAG_PROGRESS, MPI_COMM_WORLD,
-                           &w->request));
-cleanup:
-    return status;
 }
 
 static void on_progress(void *context, const struct progress *progress)
 {
     struct worker *w = context;
-    double now = clock_seconds();
-    if (now - w->told >= news_every) {
-        w->told = now;
-        if (send_news(&w->failure, w, progress) != STATUS_OK) {
-            w->stop = true;
-        }
+    enum phase phase = phase_of(progress->phase);
+    bool changed = phase != w->current.phase;
+    w->current = (struct news){
+        .phase = phase,
+        .step = progress->step,
+        .steps = progress->steps,
+        .loss = progress->loss,
+        .tokens_per_second = progress->tokens_per_second,
+    };
+    if ((changed ? tell(&w->failure, w) : tell_when_due(&w->failure, w)) != STATUS_OK) {
+        w->stop = true;
     }
+}
+
+/* ---- working ---- */
+
+/* Seconds in which the text is loaded on any file system worth the name. */
+static double load_patience(const struct data_source *source)
+{
+    double bytes = 0;
+    for (int i = 0; i < source->files; i++) {
+        struct stat about;
+        bytes += stat(source->file[i], &about) == 0 ? (double)about.st_size : 0;
+    }
+    return bytes / load_rate;
+}
+
+/* Wait until a message has left, or arrived. */
+static int finish_surely(struct error *err, struct worker *w, MPI_Request *request)
+{
+    int status = STATUS_OK;
+    bool done = false;
+    TRY(transport_wait(err, request, orphan_patience(w), &done));
+    if (!done) {
+        leave_at_once(&orphaned);
+    }
+cleanup:
+    return status;
 }
 
 static int work(struct error *err, struct worker *w)
@@ -85,79 +204,128 @@ static int work(struct error *err, struct worker *w)
     int status = STATUS_OK;
     struct team team = team_alone();
     struct outcome outcome;
+    char file[SPEC_PATH + 64];
     MPI_Request request = MPI_REQUEST_NULL;
+    const struct cell *cell = &w->assignment.cell;
 
-    MPI_TRY(err, MPI_Recv(&w->assignment, (int)sizeof w->assignment, MPI_BYTE, 0, TAG_CELL,
-                          MPI_COMM_WORLD, MPI_STATUS_IGNORE));
+    /* Not by a receive that waits: the coordinator may die while it sends. */
+    MPI_TRY(err, MPI_Irecv(&w->assignment, (int)sizeof w->assignment, MPI_BYTE, 0, TAG_CELL,
+                           MPI_COMM_WORLD, &request));
+    TRY(finish_surely(err, w, &request));
     team.state = w;
     team.cancelled = on_cancelled;
+    w->running = true;
     w->stop = false;
-    w->told = clock_seconds();
-    executor_run(w->executor, &w->assignment.cell, w->assignment.attempts, &team, on_progress, w,
-                 &outcome);
+    w->listened = w->heard = clock_seconds();
+    w->current = (struct news){
+        .phase = w->loaded ? PHASE_BEGIN : PHASE_LOAD,
+        .steps = cell->train.steps,
+        .loss = NAN,
+        .patience = w->loaded ? 0 : load_patience(&w->setup->source),
+    };
+    TRY(finish_surely(err, w, &w->request)); /* else tell() may skip the news */
+    TRY(tell(err, w));
+    TRY(finish_surely(err, w, &w->request));
+    w->current.patience = 0;
+    fault_strike(cell->id);
+    rundir_cell_temporary(w->setup->folder, cell->id, w->rank, w->assignment.attempts, file);
+    w->run(w->context, cell, w->assignment.attempts, file, &team, on_progress, w, &outcome);
+    w->loaded = true;
+    w->running = false;
+    w->current = (struct news){.phase = PHASE_IDLE};
     if (w->failure.status != STATUS_OK) {
         *err = w->failure;
         status = err->status;
         goto cleanup;
     }
-    TRY(transport_wait(err, &w->request));
+    TRY(finish_surely(err, w, &w->request));
     MPI_TRY(err, MPI_Isend(&outcome, (int)sizeof outcome, MPI_BYTE, 0, TAG_RESULT, MPI_COMM_WORLD,
                            &request));
-    TRY(transport_wait(err, &request));
+    TRY(finish_surely(err, w, &request));
+    w->told = clock_seconds();
 cleanup:
     return status;
 }
 
-static int serve(struct error *err, struct worker *w, int *exit_status)
+static int serve(struct error *err, struct worker *w, struct farewell *farewell)
 {
     int status = STATUS_OK;
     struct pause pause = {0};
-    struct ready ready = {0};
+    struct ready ready;
+    MPI_Request request = MPI_REQUEST_NULL;
 
-    snprintf(ready.host, sizeof ready.host, "%s", executor_host(w->executor));
-    MPI_TRY(err, MPI_Send(&ready, (int)sizeof ready, MPI_BYTE, 0, TAG_READY, MPI_COMM_WORLD));
+    transport_introduce(&ready);
+    MPI_TRY(err,
+            MPI_Isend(&ready, (int)sizeof ready, MPI_BYTE, 0, TAG_READY, MPI_COMM_WORLD, &request));
+    TRY(finish_surely(err, w, &request));
+    w->told = w->heard = w->listened = clock_seconds();
     for (;;) {
         MPI_Status message;
         int there = 0;
         MPI_TRY(err, MPI_Iprobe(0, MPI_ANY_TAG, MPI_COMM_WORLD, &there, &message));
         if (!there) {
+            TRY(tell_when_due(err, w));
+            TRY(listen(err, w));
             pause_sleep(&pause);
             continue;
         }
         pause_reset(&pause);
-        switch (message.MPI_TAG) {
-        case TAG_CELL:
+        if (message.MPI_TAG == TAG_CELL) {
             TRY(work(err, w));
+        } else if (message.MPI_TAG == TAG_END) {
+            TRY(transport_receive(err, &message, farewell, sizeof *farewell));
+            say_bye(farewell, orphan_patience(w));
             break;
-        case TAG_STOP: /* it came when the cell had just ended */
-            TRY(listen_for_stop(err, w));
-            break;
-        case TAG_END:
-            MPI_TRY(err, MPI_Recv(exit_status, 1, MPI_INT, 0, TAG_END, MPI_COMM_WORLD,
-                                  MPI_STATUS_IGNORE));
-            goto cleanup;
-        default:
-            FAIL(err, STATUS_FAILED, "unexpected message %d from the coordinator", message.MPI_TAG);
+        } else {
+            TRY(listen(err, w));
         }
     }
 cleanup:
     return status;
 }
 
-int worker_run(struct error *err, int *exit_status)
+static int receive_setup(struct error *err, struct setup *setup)
+{
+    int status = STATUS_OK;
+    MPI_Request request = MPI_REQUEST_NULL;
+    bool done = false;
+    MPI_TRY(err,
+            MPI_Irecv(setup, (int)sizeof *setup, MPI_BYTE, 0, TAG_SETUP, MPI_COMM_WORLD, &request));
+    TRY(transport_wait(err, &request, setup_patience, &done));
+    if (!done) {
+        leave_at_once(&orphaned);
+    }
+cleanup:
+    return status;
+}
+
+int worker_run(struct error *err, run_fn *run, void *context, enum leave *leave, int *exit_status)
 {
     int status = STATUS_OK;
     struct worker *w = calloc(1, sizeof *w);
     struct setup *setup = calloc(1, sizeof *setup);
+    struct farewell farewell = {0};
 
     CHECK(err, w != NULL && setup != NULL, STATUS_FAILED, "out of memory");
     w->request = MPI_REQUEST_NULL;
-    TRY(transport_share_setup(err, setup));
-    *exit_status = setup->status;
+    w->setup = setup;
+    MPI_TRY(err, MPI_Comm_rank(MPI_COMM_WORLD, &w->rank));
+    TRY(receive_setup(err, setup));
+    farewell = (struct farewell){.exit_status = setup->status, .finalize = setup->finalize};
     if (setup->work) {
-        TRY(executor_create(err, &setup->source, &setup->data, setup->folder, &w->executor));
-        TRY(serve(err, w, exit_status));
+        w->news_every = fmin(1, setup->heartbeat_timeout / 4);
+        w->run = run;
+        w->context = context;
+        if (run == NULL) {
+            TRY(executor_create(err, &setup->source, &setup->data, setup->folder,
+                                setup->checkpoint_every, &w->executor));
+            w->run = run_with_executor;
+            w->context = w->executor;
+        }
+        TRY(serve(err, w, &farewell));
     }
+    *exit_status = farewell.exit_status;
+    *leave = farewell.finalize ? LEAVE_FINALIZE : LEAVE_EXIT;
 cleanup:
     if (w) {
         executor_free(w->executor);

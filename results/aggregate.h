@@ -17,4 +17,9 @@ struct provenance {
 int aggregate_write(struct error *err, struct rundir *dir, const struct spec *spec,
                     const struct cell *cells, int count, const struct provenance *provenance);
 
+/* The same into another file, from a folder that may be open for reading only. */
+int aggregate_write_file(struct error *err, const struct rundir *dir, const char *path,
+                         const struct spec *spec, const struct cell *cells, int count,
+                         const struct provenance *provenance);
+
 #endif

@@ -1,10 +1,7 @@
 /*
- * A cell file is a NetCDF-4 file with a line of text behind it, which HDF5 ignores:
- *
- *     NetCDF-4 bytes, "ptqscale-cell XXH64 " 16 hex digits of the XXH64 of those bytes, LF
- *
- * It is built and read in memory: our own write() meets a full disk with its errno, no file
- * locks are needed, and damaged bytes never get as far as the HDF5 library.
+ * A cell file is a NetCDF-4 file with a seal behind it (results/seal.h). It is built and read in
+ * memory: our own write() meets a full disk with its errno, no file locks are needed, and damaged
+ * bytes never get as far as the HDF5 library.
  */
 #include "results/cellfile.h"
 
@@ -20,17 +17,10 @@
 #include "results/atomic.h"
 #include "results/cellfile_checked.h"
 #include "results/netcdf_io.h"
+#include "results/seal.h"
 #include "results/variables.h"
 
-#define TRAILER_MARK "ptqscale-cell XXH64 "
-
-enum { TRAILER = sizeof TRAILER_MARK - 1 + 16 + 1, FIRST_BYTES = 1 << 12 };
-
-static void make_trailer(const void *bytes, size_t size, char trailer[TRAILER + 1])
-{
-    snprintf(trailer, TRAILER + 1, TRAILER_MARK "%016llx\n",
-             (unsigned long long)XXH64(bytes, size, 0));
-}
+enum { SEAL = sizeof SEAL_CELL " XXH64 " - 1 + 16 + 1, FIRST_BYTES = 1 << 12 };
 
 static void checksum_text(const void *bytes, size_t size, char checksum[17])
 {
@@ -124,12 +114,12 @@ int cellfile_write(struct error *err, const char *path, const struct cell *cell,
     CHECK(err, record->status == CELL_DONE || record->status == CELL_DIVERGED, STATUS_FAILED,
           "%s: a cell that is \"%s\" has no file", path, cell_status_name(record->status));
     TRY(build(err, path, cell, record, &built));
-    whole = realloc(built.memory, built.size + TRAILER + 1);
+    whole = realloc(built.memory, built.size + SEAL_LENGTH);
     CHECK(err, whole != NULL, STATUS_FAILED, "%s: out of memory", path);
     built.memory = NULL;
-    make_trailer(whole, built.size, whole + built.size);
-    TRY(atomic_replace(err, path, whole, built.size + TRAILER, true));
-    checksum_text(whole, built.size + TRAILER, checksum);
+    seal_make(SEAL_CELL, whole, built.size, whole + built.size);
+    TRY(atomic_replace(err, path, whole, built.size + SEAL, true));
+    checksum_text(whole, built.size + SEAL, checksum);
 cleanup:
     free(built.memory);
     free(whole);
@@ -143,15 +133,14 @@ int cellfile_read_checked(struct error *err, const char *path, const struct cell
     bool open = false;
     char *bytes = NULL;
     size_t size = 0;
-    char trailer[TRAILER + 1] = "", actual[17], id[CELL_ID];
+    char seal[SEAL_LENGTH] = "", actual[17], id[CELL_ID];
     struct record *read = NULL;
     struct variables variables = {.path = path, .cell = cell};
     TRY(atomic_read(err, path, &bytes, &size));
-    if (size >= TRAILER) {
-        make_trailer(bytes, size - TRAILER, trailer);
+    if (size >= SEAL) {
+        seal_make(SEAL_CELL, bytes, size - SEAL, seal);
     }
-    CHECK(err, size >= TRAILER && memcmp(bytes + size - TRAILER, trailer, TRAILER) == 0,
-          STATUS_FAILED,
+    CHECK(err, size >= SEAL && memcmp(bytes + size - SEAL, seal, SEAL) == 0, STATUS_FAILED,
           "%s: the file is damaged or cut short (its checksum is wrong); delete it and give the "
           "run command again: the cell is recomputed",
           path);
@@ -164,7 +153,7 @@ int cellfile_read_checked(struct error *err, const char *path, const struct cell
     }
     netcdf_prepare();
     NETCDF(err, path, "opening",
-           nc_open_mem(path, NC_NOWRITE, size - TRAILER, bytes, &variables.file));
+           nc_open_mem(path, NC_NOWRITE, size - SEAL, bytes, &variables.file));
     open = true;
     TRY(netcdf_get_text(err, variables.file, path, "cell_id", true, id, sizeof id));
     CHECK(err, strcmp(id, cell->id) == 0, STATUS_FAILED,

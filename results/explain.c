@@ -127,6 +127,12 @@ static int print_history(struct error *err, FILE *out, const struct rundir *dir,
         text_wrap(out, "  ", "never begun");
         goto cleanup;
     }
+    text_say(out, "  ", "%d attempt%s%s", known->attempts, known->attempts == 1 ? "" : "s",
+             known->resumed > 0 ? ", the last one from a checkpoint" : "");
+    if (known->deaths > 0) {
+        text_say(out, "  ", "%d worker%s died while running it", known->deaths,
+                 known->deaths == 1 ? "" : "s");
+    }
     TRY(rundir_history(err, dir, cell->id, &text));
     for (char *line = strtok_r(text, "\n", &rest); line != NULL;
          line = strtok_r(NULL, "\n", &rest)) {

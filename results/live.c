@@ -1,11 +1,11 @@
 /*
  * DIR/live: what the workers are doing, for `status`. Text, advisory, replaced whole:
  *
- *     "ptqscale live 1" LF
- *     for each worker: worker SP host SP cell-id SP step SP steps SP loss SP tokens_per_second
- *             SP heard LF
+ *     "ptqscale live 2" LF
+ *     for each worker: worker SP host SP state SP cell-id SP step SP steps SP loss
+ *             SP tokens_per_second SP heard LF
  *
- * Empty host or id: "-". Host and id are encoded as journal values are.
+ * Empty host, state or id: "-". They are encoded as journal values are.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +18,9 @@
 #include "results/journal.h"
 #include "results/rundir.h"
 
-#define LIVE_MARK "ptqscale live 1"
+#define LIVE_MARK "ptqscale live 2"
+
+enum { LIVE_STATE = sizeof((struct rundir_live *)0)->state };
 
 static const char *word(const char *value, char *out, int size)
 {
@@ -30,16 +32,17 @@ int rundir_write_live(struct error *err, struct rundir *dir, const struct rundir
 {
     int status = STATUS_OK;
     char path[ATOMIC_PATH], host[3 * RECORD_TEXT + 1], id[3 * CELL_ID + 1];
+    char state[3 * LIVE_STATE + 1];
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     CHECK(err, out != NULL, STATUS_FAILED, "%s: out of memory", rundir_path(dir));
     fprintf(out, LIVE_MARK "\n");
     for (int i = 0; i < count; i++) {
-        fprintf(out, "%d %s %s %" PRId64 " %" PRId64 " %.9g %.9g %" PRId64 "\n", live[i].worker,
-                word(live[i].host, host, sizeof host), word(live[i].id, id, sizeof id),
-                live[i].step, live[i].steps, live[i].loss, live[i].tokens_per_second,
-                live[i].heard);
+        fprintf(out, "%d %s %s %s %" PRId64 " %" PRId64 " %.9g %.9g %" PRId64 "\n", live[i].worker,
+                word(live[i].host, host, sizeof host), word(live[i].state, state, sizeof state),
+                word(live[i].id, id, sizeof id), live[i].step, live[i].steps, live[i].loss,
+                live[i].tokens_per_second, live[i].heard);
     }
     int failed = ferror(out) | fclose(out);
     out = NULL;
@@ -56,19 +59,22 @@ cleanup:
 
 static int read_worker(const char *line, struct rundir_live *live)
 {
-    char host[3 * RECORD_TEXT + 1], id[3 * CELL_ID + 1];
+    char host[3 * RECORD_TEXT + 1], state[3 * LIVE_STATE + 1], id[3 * CELL_ID + 1];
     int end = -1;
     *live = (struct rundir_live){0};
-    int fields = sscanf(line, "%d %768s %99s %" SCNd64 " %" SCNd64 " %lf %lf %" SCNd64 "%n",
-                        &live->worker, host, id, &live->step, &live->steps, &live->loss,
+    int fields = sscanf(line, "%d %768s %48s %99s %" SCNd64 " %" SCNd64 " %lf %lf %" SCNd64 "%n",
+                        &live->worker, host, state, id, &live->step, &live->steps, &live->loss,
                         &live->tokens_per_second, &live->heard, &end);
-    if (fields != 8 || end < 0 || line[end] != '\0' || journal_decode(host) != 0 ||
-        journal_decode(id) != 0 || strlen(host) >= sizeof live->host ||
+    if (fields != 9 || end < 0 || line[end] != '\0' || journal_decode(host) != 0 ||
+        journal_decode(state) != 0 || journal_decode(id) != 0 ||
+        strlen(host) >= sizeof live->host || strlen(state) >= sizeof live->state ||
         strlen(id) >= sizeof live->id) {
         return -1;
     }
     snprintf(live->host, sizeof live->host, "%.*s", (int)sizeof live->host - 1,
              strcmp(host, "-") == 0 ? "" : host);
+    snprintf(live->state, sizeof live->state, "%.*s", (int)sizeof live->state - 1,
+             strcmp(state, "-") == 0 ? "" : state);
     snprintf(live->id, sizeof live->id, "%.*s", (int)sizeof live->id - 1,
              strcmp(id, "-") == 0 ? "" : id);
     return 0;

@@ -9,6 +9,7 @@
 #include <sys/statvfs.h>
 
 #include "results/atomic.h"
+#include "results/seal.h"
 
 /* The HDF5 layer hides errno; a full disk is its commonest cause while writing. */
 static bool disk_is_full(const char *path)
@@ -56,6 +57,9 @@ void netcdf_prepare(void)
 
 int netcdf_open(struct error *err, const char *path, int *id)
 {
+    if (seal_check(err, path, SEAL_STUDY) != STATUS_OK) {
+        return STATUS_FAILED;
+    }
     netcdf_prepare();
     int code = nc_open(path, NC_NOWRITE, id);
     if (code == NC_NOERR) {

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "results/schema.h"
 
@@ -48,6 +49,40 @@ int record_create(struct error *err, const struct cell *cell, struct record **re
     *record = created;
 cleanup:
     return status;
+}
+
+size_t record_numbers(const struct cell *cell)
+{
+    size_t numbers = 0;
+    for (int i = 0; i < schema_count(); i++) {
+        numbers += is_number(schema_entry(i)) ? schema_values(schema_entry(i), cell) : 0;
+    }
+    return numbers;
+}
+
+void record_get_numbers(const struct cell *cell, const struct record *record, double *values)
+{
+    for (int i = 0; i < schema_count(); i++) {
+        const struct schema_entry *entry = schema_entry(i);
+        if (is_number(entry)) {
+            const size_t count = schema_values(entry, cell);
+            memcpy(values, schema_numbers(entry, record), count * sizeof *values);
+            values += count;
+        }
+    }
+}
+
+void record_set_numbers(const struct cell *cell, struct record *record, const void *values)
+{
+    const char *next = values;
+    for (int i = 0; i < schema_count(); i++) {
+        const struct schema_entry *entry = schema_entry(i);
+        if (is_number(entry)) {
+            const size_t size = schema_values(entry, cell) * sizeof(double);
+            memcpy(schema_numbers(entry, record), next, size);
+            next += size;
+        }
+    }
 }
 
 void record_free(struct record *record)

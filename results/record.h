@@ -6,6 +6,7 @@
 #define RESULTS_RECORD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "jobs/cell.h"
@@ -72,6 +73,12 @@ struct record {
 /* A record with all arrays allocated for `cell` and filled with NaN. */
 int record_create(struct error *err, const struct cell *cell, struct record **record);
 void record_free(struct record *record); /* NULL is fine */
+
+/* All numbers of a record of `cell` in one fixed order, so that a running cell can be kept: how many there
+ * are, out of the record, and back into it (`values` need not be aligned). */
+size_t record_numbers(const struct cell *cell);
+void record_get_numbers(const struct cell *cell, const struct record *record, double *values);
+void record_set_numbers(const struct cell *cell, struct record *record, const void *values);
 
 const char *cell_status_name(enum cell_status status); /* "done" */
 

@@ -114,8 +114,9 @@ static int replay_study(struct error *err, struct replay *replay, const struct j
 {
     int status = STATUS_OK;
     const char *format = journal_value(line, "format"), *name = journal_value(line, "name");
-    CHECK(err, format != NULL && strcmp(format, REPLAY_FORMAT) == 0, STATUS_FAILED,
-          "the journal has format \"%s\", this program reads format " REPLAY_FORMAT
+    CHECK(err, format != NULL && (strcmp(format, REPLAY_FORMAT) == 0 || strcmp(format, "1") == 0),
+          STATUS_FAILED,
+          "the journal has format \"%s\", this program reads formats 1 to " REPLAY_FORMAT
           ": use the version that wrote it",
           format == NULL ? "" : format);
     CHECK(err, name != NULL && name[0] != '\0' && strlen(name) < sizeof replay->study,
@@ -124,6 +125,7 @@ static int replay_study(struct error *err, struct replay *replay, const struct j
           "the journal names two studies, \"%s\" and \"%s\"", replay->study, name);
     copy_value(line, "name", replay->study, sizeof replay->study);
     copy_value(line, "text", replay->text, sizeof replay->text);
+    copy_value(line, "format", replay->format, sizeof replay->format);
 cleanup:
     return status;
 }
@@ -163,6 +165,7 @@ static int replay_begin(struct error *err, struct replay *replay, const struct j
     cell->ended = 0;
     cell->checksum[0] = cell->reason[0] = '\0';
     cell->seconds = 0;
+    cell->resumed = 0;
     copy_value(line, "host", cell->host, sizeof cell->host);
 cleanup:
     return status;
@@ -213,11 +216,80 @@ cleanup:
     return status;
 }
 
+/* A number of seconds that need not be there. */
+static double seconds_value(const struct journal_line *line, const char *key)
+{
+    const char *value = journal_value(line, key);
+    double seconds = value == NULL ? 0 : strtod(value, NULL);
+    return isfinite(seconds) && seconds > 0 ? seconds : 0;
+}
+
+static int replay_lost(struct error *err, struct replay *replay, const struct journal_line *line)
+{
+    int status = STATUS_OK;
+    struct rundir_cell *cell = NULL;
+    const char *counted = journal_value(line, "counted");
+    if (journal_value(line, "cell") == NULL) { /* the worker was idle */
+        goto cleanup;
+    }
+    TRY(replay_cell(err, replay, line, &cell));
+    cell->status = CELL_PENDING;
+    cell->ended = line->time;
+    cell->deaths += counted != NULL && strcmp(counted, "yes") == 0;
+    copy_value(line, "reason", cell->reason, sizeof cell->reason);
+cleanup:
+    return status;
+}
+
+static int replay_resumed(struct error *err, struct replay *replay, const struct journal_line *line)
+{
+    int status = STATUS_OK;
+    struct rundir_cell *cell = NULL;
+    TRY(replay_cell(err, replay, line, &cell));
+    TRY(integer_value(err, line, "step", &cell->resumed));
+    if (cell->resumed > cell->furthest) { /* those who died before had got on */
+        cell->furthest = cell->resumed;
+        cell->deaths = 0;
+    }
+cleanup:
+    return status;
+}
+
+static int replay_quarantined(struct error *err, struct replay *replay,
+                              const struct journal_line *line)
+{
+    int status = STATUS_OK;
+    struct rundir_cell *cell = NULL;
+    TRY(replay_cell(err, replay, line, &cell));
+    TRY(integer_value(err, line, "deaths", &cell->deaths));
+    cell->status = CELL_QUARANTINED;
+    cell->ended = line->time;
+    copy_value(line, "reason", cell->reason, sizeof cell->reason);
+cleanup:
+    return status;
+}
+
+static int replay_retry(struct error *err, struct replay *replay, const struct journal_line *line)
+{
+    int status = STATUS_OK;
+    struct rundir_cell *cell = NULL;
+    TRY(replay_cell(err, replay, line, &cell));
+    CHECK(err, cell->status == CELL_FAILED || cell->status == CELL_QUARANTINED, STATUS_FAILED,
+          "event retry: cell %s is %s, neither failed nor quarantined", cell->id,
+          cell_status_name(cell->status));
+    cell->status = CELL_PENDING;
+    cell->deaths = 0;
+    cell->reason[0] = '\0';
+cleanup:
+    return status;
+}
+
 int replay_event(struct error *err, void *context, const struct journal_line *line)
 {
     int status = STATUS_OK;
     struct replay *replay = context;
     bool study = strcmp(line->event, "study") == 0;
+    replay->stopped = strcmp(line->event, "stop") == 0;
     CHECK(err, study || replay->study[0] != '\0', STATUS_FAILED,
           "the first event is not \"study\": this is not a run's journal");
     if (study) {
@@ -230,8 +302,19 @@ int replay_event(struct error *err, void *context, const struct journal_line *li
         TRY(replay_end(err, replay, line));
     } else if (strcmp(line->event, "damaged") == 0) {
         TRY(replay_damaged(err, replay, line));
+    } else if (strcmp(line->event, "lost") == 0) {
+        TRY(replay_lost(err, replay, line));
+    } else if (strcmp(line->event, "resumed") == 0) {
+        TRY(replay_resumed(err, replay, line));
+    } else if (strcmp(line->event, "quarantined") == 0) {
+        TRY(replay_quarantined(err, replay, line));
+    } else if (strcmp(line->event, "retry") == 0) {
+        TRY(replay_retry(err, replay, line));
     } else if (strcmp(line->event, "stop") == 0) {
         replay_stop(replay);
+        double took = seconds_value(line, "took");
+        replay->stop_took = took > 0 ? took : replay->stop_took;
+        copy_value(line, "why", replay->why, sizeof replay->why);
     } else {
         FAIL(err, STATUS_FAILED, "unknown event \"%s\": a newer version wrote it; use that one",
              line->event);

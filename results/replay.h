@@ -2,13 +2,26 @@
  * What the journal's events add up to: the state of every cell. One transition function, used
  * when the journal is read and when an event is added, so that both always agree.
  *
- *     study    format name text version commit   first line; again when the study file has changed
+ *     study    format name text version commit   first line; again when the study file or the
+ *                                              format has changed
  *     run      ranks cells job host pid version commit         nothing runs any more; a run begins
  *     begin    cell attempt worker host size setting seed      → running
- *     end      cell status checksum seconds reason             → done, diverged, failed,
- *                                              quarantined; pending: given back unfinished
+ *     resumed  cell step               the running cell goes on from a checkpoint; if none was
+ *                                              that far, its workers' deaths are forgotten
+ *     end      cell status checksum seconds reason             → done, diverged, failed;
+ *                                              pending: given back unfinished
+ *     lost     worker host reason [cell counted]   a worker is silent and gets nothing more; its
+ *                                              cell → pending; counted=yes: one more death of the
+ *                                              cell's worker
+ *     quarantined  cell deaths reason  → quarantined: the cell is not tried again
+ *     retry    cell                    failed or quarantined → pending, deaths forgotten
  *     damaged  cell reason             → pending: the finished cell's file is unusable
- *     stop     why                     running cells → pending
+ *     stop     why [took]              running cells → pending; took: seconds from the wish to
+ *                                              stop until the last worker had stopped
+ *
+ * Format 1 has no resumed, lost, quarantined and retry; it is read as well, and a run that goes on
+ * in such a folder first appends an event "study" with the new format, so that the program of
+ * format 1 refuses the journal by name and not at a line that it does not know.
  */
 #ifndef RESULTS_REPLAY_H
 #define RESULTS_REPLAY_H
@@ -16,12 +29,16 @@
 #include "results/journal.h"
 #include "results/rundir.h"
 
-#define REPLAY_FORMAT "1"
+#define REPLAY_FORMAT "2"
 
 struct replay {
     char study[CELL_NAME]; /* name; "" before the first event */
+    char format[8];        /* as last given */
     char text[17];         /* XXH64 of the study file as last given, hex */
     char jobs[1024];       /* batch jobs that worked here, ", " between them */
+    double stop_took;      /* seconds that the last stop of a run took; 0 = not known */
+    bool stopped;          /* the last event is "stop": all runs ended in order */
+    char why[32];          /* of the last stop */
     struct rundir_cell *cell;
     int cells, capacity;
     int *slot; /* open hash table of indices into cell, -1 = free */

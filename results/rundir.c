@@ -1,5 +1,6 @@
 #include "results/rundir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "results/folder.h"
 #include "results/lock.h"
 #include "results/replay.h"
+#include "results/rundir_events.h"
 #include "results/rundir_jobs.h"
 
 struct rundir {
@@ -21,6 +23,9 @@ struct rundir {
     struct replay replay;
     struct journal *journal; /* NULL: read-only */
     int lock;                /* -1: read-only */
+    bool batch;
+    bool unsynced; /* events that are not durable */
+    bool accepted; /* files in cells/ whose names are not durable */
 };
 
 /* ---- opening ---- */
@@ -64,15 +69,39 @@ cleanup:
     return status;
 }
 
-static int rundir_append(struct error *err, struct rundir *dir, struct journal_line *line)
+int rundir_append(struct error *err, struct rundir *dir, struct journal_line *line)
 {
     int status = STATUS_OK;
     CHECK(err, dir->journal != NULL, STATUS_FAILED, "%s is open for reading only", dir->path);
     TRY(journal_append(err, dir->journal, line));
-    TRY(journal_sync(err, dir->journal));
+    dir->unsynced = true;
+    if (!dir->batch) {
+        TRY(rundir_sync(err, dir));
+    }
     TRY(replay_event(err, &dir->replay, line));
 cleanup:
     return status;
+}
+
+void rundir_batch(struct rundir *dir, bool batch)
+{
+    dir->batch = batch;
+}
+
+int rundir_sync(struct error *err, struct rundir *dir)
+{
+    int status = STATUS_OK;
+    if (dir->unsynced) {
+        TRY(journal_sync(err, dir->journal));
+        dir->unsynced = false;
+    }
+cleanup:
+    return status;
+}
+
+int rundir_beat(struct error *err, struct rundir *dir)
+{
+    return dir->lock >= 0 ? lock_beat(err, dir->path, dir->lock) : STATUS_OK;
 }
 
 /* study.yaml and study.expanded.yaml, and the event that says which text counts from here on. */
@@ -86,7 +115,8 @@ static int rundir_put_study(struct error *err, struct rundir *dir, const struct 
     TRY(keep_text(err, dir->path, "study.expanded.yaml", expanded, strlen(expanded)));
     snprintf(hash, sizeof hash, "%016llx",
              (unsigned long long)XXH64(spec->text, spec->text_length, 0));
-    if (strcmp(dir->replay.text, hash) != 0 || dir->replay.study[0] == '\0') {
+    if (strcmp(dir->replay.text, hash) != 0 || dir->replay.study[0] == '\0' ||
+        strcmp(dir->replay.format, REPLAY_FORMAT) != 0) {
         struct journal_line line = {.event = "study"};
         journal_pair(&line, "format", REPLAY_FORMAT);
         journal_pair(&line, "name", spec->name);
@@ -97,6 +127,29 @@ static int rundir_put_study(struct error *err, struct rundir *dir, const struct 
     }
 cleanup:
     free(expanded);
+    return status;
+}
+
+/* Remove the files of attempts that were never accepted: "<id>.nc.<rank>-<attempt>.tmp". */
+static int rundir_sweep_attempts(struct error *err, const char *cells)
+{
+    int status = STATUS_OK;
+    DIR *entries = opendir(cells);
+    CHECK(err, entries != NULL, STATUS_FAILED, "%s: cannot list the folder: %s%s", cells,
+          strerror(errno), atomic_hint(errno));
+    for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
+        int worker, attempt, end = 0;
+        if (sscanf(entry->d_name, "%*32[0-9a-f].nc.%d-%d.tmp%n", &worker, &attempt, &end) == 2 &&
+            end > 0 && entry->d_name[end] == '\0') {
+            CHECK(err, unlinkat(dirfd(entries), entry->d_name, 0) == 0 || errno == ENOENT,
+                  STATUS_FAILED, "%s/%s: cannot remove the left-over file: %s%s", cells,
+                  entry->d_name, strerror(errno), atomic_hint(errno));
+        }
+    }
+cleanup:
+    if (entries != NULL) {
+        closedir(entries);
+    }
     return status;
 }
 
@@ -117,6 +170,7 @@ int rundir_open(struct error *err, const char *path, const struct spec *spec, st
     replay_stop(&opened->replay); /* we hold the lock, so nobody works here */
     TRY(atomic_sweep(err, opened->path));
     TRY(atomic_sweep(err, cells));
+    TRY(rundir_sweep_attempts(err, cells));
     TRY(rundir_put_study(err, opened, spec));
     *dir = opened;
     opened = NULL;
@@ -154,7 +208,7 @@ void rundir_close(struct rundir *dir)
 {
     if (dir != NULL) {
         journal_close(dir->journal);
-        lock_release(dir->lock);
+        lock_release(dir->path, dir->lock);
         replay_free(&dir->replay);
         free(dir);
     }
@@ -187,6 +241,47 @@ const struct rundir_cell *rundir_find(const struct rundir *dir, const char *id)
 void rundir_cell_path(const char *path, const char *id, char *out)
 {
     snprintf(out, SPEC_PATH + 64, "%s/cells/%s.nc", path, id);
+}
+
+double rundir_stop_took(const struct rundir *dir)
+{
+    return dir->replay.stop_took;
+}
+
+const char *rundir_stopped(const struct rundir *dir)
+{
+    return dir->replay.stopped ? dir->replay.why : NULL;
+}
+
+void rundir_cell_temporary(const char *path, const char *id, int worker, int attempt, char *out)
+{
+    snprintf(out, SPEC_PATH + 64, "%s/cells/%s.nc.%d-%d.tmp", path, id, worker, attempt);
+}
+
+int rundir_accept(struct error *err, struct rundir *dir, const char *id, int worker, int attempt)
+{
+    int status = STATUS_OK;
+    char from[SPEC_PATH + 64], to[SPEC_PATH + 64];
+    rundir_cell_temporary(dir->path, id, worker, attempt, from);
+    rundir_cell_path(dir->path, id, to);
+    CHECK(err, rename(from, to) == 0, STATUS_FAILED, "%s: cannot put the file in place: %s%s", from,
+          strerror(errno), atomic_hint(errno));
+    dir->accepted = true;
+cleanup:
+    return status;
+}
+
+int rundir_settle(struct error *err, struct rundir *dir)
+{
+    int status = STATUS_OK;
+    char path[ATOMIC_PATH];
+    if (dir->accepted) {
+        snprintf(path, sizeof path, "%s/cells/", dir->path);
+        TRY(atomic_sync_folder(err, path));
+        dir->accepted = false;
+    }
+cleanup:
+    return status;
 }
 
 /* Put a damaged file aside, for the curious, and forget that the cell was finished. */
@@ -235,78 +330,25 @@ cleanup:
     return status;
 }
 
-/* ---- events ---- */
-
-int rundir_log_run(struct error *err, struct rundir *dir, int ranks, int cells, const char *job_id)
-{
-    struct journal_line line = {.event = "run"};
-    char rank_text[16], cell_text[16], host[128] = "?", pid[16];
-    snprintf(rank_text, sizeof rank_text, "%d", ranks);
-    snprintf(cell_text, sizeof cell_text, "%d", cells);
-    snprintf(pid, sizeof pid, "%ld", (long)getpid());
-    gethostname(host, sizeof host - 1);
-    journal_pair(&line, "ranks", rank_text);
-    journal_pair(&line, "cells", cell_text);
-    if (job_id != NULL && job_id[0] != '\0') {
-        journal_pair(&line, "job", job_id);
-    }
-    journal_pair(&line, "host", host);
-    journal_pair(&line, "pid", pid);
-    journal_pair(&line, "version", version_string());
-    journal_pair(&line, "commit", version_commit());
-    return rundir_append(err, dir, &line);
-}
-
-int rundir_log_begin(struct error *err, struct rundir *dir, const struct cell *cell, int worker,
-                     const char *host)
-{
-    struct journal_line line = {.event = "begin"};
-    const struct rundir_cell *known = rundir_find(dir, cell->id);
-    char attempt[16], worker_text[16], seed[24];
-    snprintf(attempt, sizeof attempt, "%d", known == NULL ? 1 : known->attempts + 1);
-    snprintf(worker_text, sizeof worker_text, "%d", worker);
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)cell->seed);
-    journal_pair(&line, "cell", cell->id);
-    journal_pair(&line, "attempt", attempt);
-    journal_pair(&line, "worker", worker_text);
-    journal_pair(&line, "host", host == NULL ? "" : host);
-    journal_pair(&line, "size", cell->size.name);
-    journal_pair(&line, "setting", cell->setting);
-    journal_pair(&line, "seed", seed);
-    return rundir_append(err, dir, &line);
-}
-
-int rundir_log_end(struct error *err, struct rundir *dir, const char *id, enum cell_status ended,
-                   const char *checksum, double seconds, const char *reason)
+int rundir_recover(struct error *err, struct rundir *dir, const struct cell *cell,
+                   enum cell_status *found)
 {
     int status = STATUS_OK;
-    struct journal_line line = {.event = "end"};
-    char short_reason[512], wall[32];
-    bool finished = ended == CELL_DONE || ended == CELL_DIVERGED;
-    CHECK(err, ended != CELL_RUNNING && (!finished || (checksum != NULL && strlen(checksum) == 16)),
-          STATUS_FAILED, "cell %s cannot end as \"%s\" with checksum \"%s\"", id,
-          cell_status_name(ended), checksum == NULL ? "" : checksum);
-    snprintf(wall, sizeof wall, "%.3f", seconds > 0 && seconds < 1e12 ? seconds : 0.0);
-    journal_pair(&line, "cell", id);
-    journal_pair(&line, "status", cell_status_name(ended));
-    if (finished) {
-        journal_pair(&line, "checksum", checksum);
+    char path[SPEC_PATH + 64], checksum[17];
+    struct record *record = NULL;
+    *found = CELL_PENDING;
+    rundir_cell_path(dir->path, cell->id, path);
+    if (access(path, F_OK) != 0 || cellfile_read(NULL, path, cell, &record) != STATUS_OK) {
+        goto cleanup;
     }
-    journal_pair(&line, "seconds", wall);
-    if (reason != NULL && reason[0] != '\0') {
-        snprintf(short_reason, sizeof short_reason, "%s", reason);
-        journal_pair(&line, "reason", short_reason);
-    }
-    TRY(rundir_append(err, dir, &line));
+    TRY(cellfile_checksum(err, path, checksum));
+    TRY(rundir_log_end(err, dir, cell->id, record->status, checksum,
+                       record->wall_time_train + record->wall_time_evaluate,
+                       "finished by a run that was killed before it could say so"));
+    *found = record->status;
 cleanup:
+    record_free(record);
     return status;
-}
-
-int rundir_log_stop(struct error *err, struct rundir *dir, const char *why)
-{
-    struct journal_line line = {.event = "stop"};
-    journal_pair(&line, "why", why);
-    return rundir_append(err, dir, &line);
 }
 
 /* ---- history ---- */

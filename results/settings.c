@@ -1,5 +1,8 @@
 #include "results/settings.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define AT(member) offsetof(struct cell, member)
 
 static const struct setting settings[] = {
@@ -110,4 +113,83 @@ const char *setting_text(const struct setting *setting, const struct cell *cell)
     default:
         return NULL;
     }
+}
+
+/* ---- the way back ---- */
+
+/* Any double as a whole number within the bounds: a damaged file may hold what does not fit. */
+static int64_t whole(double value, double least, double most)
+{
+    return value >= least && value <= most ? (int64_t)value : 0;
+}
+
+void setting_set_number(const struct setting *setting, struct cell *cell, double value)
+{
+    void *field = (char *)cell + setting->offset;
+    switch (setting->type) {
+    case SETTING_INT:
+        *(int *)field = (int)whole(value, INT32_MIN, INT32_MAX);
+        break;
+    case SETTING_INT64:
+        *(int64_t *)field = whole(value, -0x1p62, 0x1p62);
+        break;
+    case SETTING_DOUBLE:
+        *(double *)field = value;
+        break;
+    case SETTING_FLAG:
+        *(bool *)field = value != 0;
+        break;
+    default:
+        break;
+    }
+}
+
+void setting_set_unsigned(const struct setting *setting, struct cell *cell, uint64_t value)
+{
+    *(uint64_t *)(void *)((char *)cell + setting->offset) = value;
+}
+
+/* Room for a text setting in struct cell. */
+static size_t text_size(const struct setting *setting)
+{
+    static const struct {
+        size_t offset, size;
+    } texts[] = {
+        {AT(id), CELL_ID},
+        {AT(size.name), CELL_NAME},
+        {AT(setting), CELL_LABEL},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (texts[i].offset == setting->offset) {
+            return texts[i].size;
+        }
+    }
+    return 0;
+}
+
+bool setting_set_text(const struct setting *setting, struct cell *cell, const char *text)
+{
+    void *field = (char *)cell + setting->offset;
+    if (setting->type == SETTING_TEXT) {
+        snprintf(field, text_size(setting), "%s", text);
+        return true;
+    }
+    static const struct {
+        enum setting_type type;
+        int count;
+    } enumerations[] = {
+        {SETTING_BLOCK, BLOCK_SEQUENTIAL + 1},       {SETTING_POSITION, POSITION_LEARNED + 1},
+        {SETTING_ACTIVATION, ACTIVATION_SWIGLU + 1}, {SETTING_PRECISION, PRECISION_FP16 + 1},
+        {SETTING_SCHEDULE, SCHEDULE_CONSTANT + 1},
+    };
+    for (size_t i = 0; i < sizeof enumerations / sizeof enumerations[0]; i++) {
+        for (int value = 0; enumerations[i].type == setting->type && value < enumerations[i].count;
+             value++) {
+            *(unsigned *)field = (unsigned)value; /* enumerations of ours have this type */
+            if (strcmp(setting_text(setting, cell), text) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
 }

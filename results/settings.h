@@ -5,6 +5,7 @@
 #ifndef RESULTS_SETTINGS_H
 #define RESULTS_SETTINGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "jobs/cell.h"
@@ -42,5 +43,11 @@ double setting_number(const struct setting *setting, const struct cell *cell);
 uint64_t setting_unsigned(const struct setting *setting, const struct cell *cell);
 const char *setting_text(const struct setting *setting,
                          const struct cell *cell); /* NULL: a number */
+
+/* The way back, from study.nc to a cell. Derived settings (PARAMETERS*) are left alone. Text is cut
+ * to fit; false: an enumeration has no such value. */
+void setting_set_number(const struct setting *setting, struct cell *cell, double value);
+void setting_set_unsigned(const struct setting *setting, struct cell *cell, uint64_t value);
+bool setting_set_text(const struct setting *setting, struct cell *cell, const char *text);
 
 #endif

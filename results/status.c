@@ -13,7 +13,7 @@
 
 /* A run whose workers were all silent for so long is taken for over. Workers are heard of every few seconds, the file that
  * tells about them is rewritten every few seconds. */
-enum { SILENCE = 60, SHORT_ID = 8 };
+enum { SILENCE = 60, SHORT_ID = 8, WORKERS_LISTED = 100 };
 
 struct state {
     FILE *out;
@@ -24,6 +24,7 @@ struct state {
     int knowns;
     const struct rundir_live *live;
     int workers;                     /* in `live` */
+    int lost;                        /* of them: given up by the coordinator */
     int64_t now, heard;              /* Unix seconds; heard 0 = never */
     int count[CELL_QUARANTINED + 1]; /* cells of the study */
     int others;                      /* finished cells of an earlier version of the study */
@@ -45,10 +46,16 @@ static enum cell_status status_of(const struct state *state, const char *id)
     return cell->status == CELL_RUNNING && !state->active ? CELL_PENDING : cell->status;
 }
 
+static bool is_lost(const struct rundir_live *live)
+{
+    return strcmp(live->state, "lost") == 0;
+}
+
 static void count_cells(struct state *state)
 {
     for (int w = 0; w < state->workers; w++) {
         state->heard = state->live[w].heard > state->heard ? state->live[w].heard : state->heard;
+        state->lost += is_lost(&state->live[w]);
     }
     state->active = state->heard > 0 && age(state, state->heard) <= SILENCE;
     if (!state->study->identified) {
@@ -135,10 +142,10 @@ static int print_left(struct error *err, const struct state *state)
             total += seconds[left++];
         }
     }
-    if (state->active && state->workers > 0) {
+    int workers = state->workers - state->lost;
+    if (state->active && workers > 0) {
         text_say(state->out, "Left:    ", "about %s with %d workers (from the pace of %d cells)",
-                 text_seconds(cost_makespan(seconds, left, state->workers)).s, state->workers,
-                 from);
+                 text_seconds(cost_makespan(seconds, left, workers)).s, workers, from);
     } else {
         text_say(state->out,
                  "Left:    ", "about %s of one worker's time (from the pace of %d cells)",
@@ -158,11 +165,23 @@ static void print_summary(const struct state *state)
     int left = state->count[CELL_PENDING] + state->count[CELL_RUNNING];
     text_say(out, "", "%s%s%s", spec->name, spec->title[0] != '\0' ? ": " : "", spec->title);
     text_wrap(out, "Folder:  ", state->path);
+    int given_up = state->count[CELL_FAILED] + state->count[CELL_QUARANTINED];
+    const char *why = rundir_stopped(state->dir);
     if (state->active) {
         text_say(out, "Run:     ", "active, last heard of %s ago",
                  text_seconds((double)age(state, state->heard)).s);
+        if (state->lost > 0) {
+            text_say(out, "         ", "%d of %d workers are lost", state->lost, state->workers);
+        }
+    } else if (left == 0 && given_up > 0) {
+        text_wrap(out, "Run:     ",
+                  "finished, but for the cells listed below; `ptqscale run --retry-failed` tries "
+                  "them again");
     } else if (left == 0) {
         text_wrap(out, "Run:     ", "finished");
+    } else if (why != NULL) {
+        text_say(out, "Run:     ", "stopped (%s); the same `ptqscale run` goes on where it stopped",
+                 why);
     } else if (state->heard > 0) {
         text_say(
             out, "Run:     ",
@@ -199,19 +218,24 @@ static int print_workers(struct error *err, const struct state *state)
     if (!state->active) {
         goto cleanup;
     }
-    TRY(text_table_open(err, "rlllrrrr", 1, &columns));
-    static const char *const head[] = {"worker", "host", "cell",     "size/setting/seed",
-                                       "step",   "loss", "tokens/s", "heard"};
+    TRY(text_table_open(err, "rllllrrrr", 1, &columns));
+    static const char *const head[] = {"worker", "host", "state", "cell", "size/setting/seed",
+                                       "step",   "loss", "tok/s", "heard"};
     for (size_t i = 0; i < sizeof head / sizeof head[0]; i++) {
         text_table_add(columns, "%s", head[i]);
     }
+    int listed = 0;
     for (int w = 0; w < state->workers; w++) {
         const struct rundir_live *live = &state->live[w];
         char name[STUDY_CELL_NAME];
+        if (!is_lost(live) && listed++ >= WORKERS_LISTED) {
+            continue;
+        }
         bool idle = live->id[0] == '\0';
         text_table_add(columns, "%d", live->worker);
         text_table_add(columns, "%s", live->host);
-        text_table_add(columns, "%.*s", SHORT_ID, idle ? "idle" : live->id);
+        text_table_add(columns, "%s", live->state[0] != '\0' ? live->state : idle ? "idle" : "?");
+        text_table_add(columns, "%.*s", SHORT_ID, live->id);
         text_table_add(columns, "%s", idle ? "" : name_of(state, live->id, name));
         if (idle) {
             text_table_add(columns, "%s", "");
@@ -226,9 +250,32 @@ static int print_workers(struct error *err, const struct state *state)
     }
     fputc('\n', state->out);
     TRY(text_table_print(err, state->out, columns, 1));
+    if (listed > WORKERS_LISTED) {
+        text_say(state->out, "  ", "and %d workers more", listed - WORKERS_LISTED);
+    }
 cleanup:
     text_table_free(columns);
     return status;
+}
+
+/* Cells that are tried again after a worker died while it ran them. */
+static void print_suspects(const struct state *state)
+{
+    bool any = false;
+    for (int k = 0; k < state->knowns; k++) {
+        const struct rundir_cell *cell = &state->known[k];
+        char name[STUDY_CELL_NAME];
+        if (cell->deaths == 0 || !unfinished(cell->status)) {
+            continue;
+        }
+        if (!any) {
+            fputs("\nTried again after their worker was lost\n", state->out);
+            any = true;
+        }
+        text_say(state->out, "  * ", "%.*s %s, attempt %d, workers lost: %d%s%s", SHORT_ID,
+                 cell->id, name_of(state, cell->id, name), cell->attempts, cell->deaths,
+                 cell->reason[0] != '\0' ? "; " : "", cell->reason);
+    }
 }
 
 static void print_ended(const struct state *state, enum cell_status which, const char *heading)
@@ -273,6 +320,7 @@ int status_print(struct error *err, FILE *out, const char *path)
         TRY(print_left(err, &state));
     }
     TRY(print_workers(err, &state));
+    print_suspects(&state);
     print_ended(&state, CELL_FAILED, "Failed");
     print_ended(&state, CELL_QUARANTINED,
                 "Quarantined (given up after repeated deaths of their worker)");

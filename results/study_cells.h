@@ -9,6 +9,7 @@ struct study_cells {
     struct spec *spec;
     struct cell *cell; /* (count) */
     int count;
+    int *by_id; /* (count): indices, ordered by id */
     bool
         identified; /* ids are known: the study file or the text itself gave the text's fingerprint */
     char why[ERROR_MESSAGE]; /* why not */

@@ -233,6 +233,23 @@ cleanup:
     return status;
 }
 
+static int put_cell_numbers(struct error *err, const struct variables *variables)
+{
+    int status = STATUS_OK;
+    int id = -1;
+    int *number = malloc(variables->cells * sizeof *number);
+    CHECK(err, number != NULL, STATUS_FAILED, "%s: out of memory for %zu numbers", variables->path,
+          variables->cells);
+    for (size_t i = 0; i < variables->cells; i++) {
+        number[i] = variables->cell[i].number;
+    }
+    NETCDF(err, variables->path, "cell", nc_inq_varid(variables->file, "cell", &id));
+    NETCDF(err, variables->path, "cell", nc_put_var_int(variables->file, id, number));
+cleanup:
+    free(number);
+    return status;
+}
+
 static int put_quantizers(struct error *err, const struct variables *variables)
 {
     int status = STATUS_OK;
@@ -272,7 +289,7 @@ int variables_put_coordinates(struct error *err, const struct variables *variabl
 {
     int status = STATUS_OK;
     if (variables->cells > 0) {
-        TRY(put_counter(err, variables, "cell", variables->cells));
+        TRY(put_cell_numbers(err, variables));
         for (int i = 0; i < SCHEMA_DIMENSIONS; i++) {
             if (variables->dimension[i] >= 0 && i != SCHEMA_QUANTIZER) {
                 TRY(put_counter(err, variables, schema_dimension_name((enum schema_dimension)i),
@@ -299,13 +316,17 @@ int variables_find(struct error *err, struct variables *variables)
     int status = STATUS_OK;
     for (int i = 0; i < schema_count(); i++) {
         const struct schema_entry *entry = schema_entry(i);
-        size_t length[SCHEMA_RANK];
+        size_t length[SCHEMA_RANK + 1];
+        int rank = 0;
+        if (has_cell(variables, entry)) {
+            length[rank++] = variables->cells;
+        }
         for (int d = 0; d < entry->rank; d++) {
-            length[d] = schema_length(variables->cell, entry->dimension[d]);
+            length[rank++] = schema_length(variables->cell, entry->dimension[d]);
         }
         variables->id[i] = -1;
         if (has_variable(variables, entry)) {
-            TRY(netcdf_find(err, variables->file, variables->path, entry->name, entry->rank, length,
+            TRY(netcdf_find(err, variables->file, variables->path, entry->name, rank, length,
                             &variables->id[i]));
         }
     }

@@ -31,7 +31,8 @@ int variables_define(struct error *err, struct variables *variables, const char 
 /* Write the coordinate variables, after the define mode. */
 int variables_put_coordinates(struct error *err, const struct variables *variables);
 
-/* Find all variables in a file that was opened for reading, and check their dimensions. */
+/* Find all variables in a file that was opened for reading, and check their dimensions; in a study
+ * `cells` and the dimensions of `cell` are what it must have. */
 int variables_find(struct error *err, struct variables *variables);
 
 /* Write a record's numbers and status (study: as number `index`), and in a cell file its texts.
@@ -55,5 +56,9 @@ int variables_texts_flush(struct error *err, const struct variables *variables,
 
 /* Read the record of a cell file. */
 int variables_get(struct error *err, const struct variables *variables, struct record *record);
+
+/* Read all of a record but its texts; of a study, cell `index`. */
+int variables_get_numbers(struct error *err, const struct variables *variables, size_t index,
+                          struct record *record);
 
 #endif

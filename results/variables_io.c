@@ -176,10 +176,12 @@ cleanup:
 /* ---- reading ---- */
 
 static int get_numbers(struct error *err, const struct variables *variables, int varid,
-                       const struct schema_entry *entry, double *value, size_t values)
+                       const struct schema_entry *entry, const size_t *start, const size_t *count,
+                       double *value, size_t values)
 {
     int status = STATUS_OK;
-    NETCDF(err, variables->path, entry->name, nc_get_var_double(variables->file, varid, value));
+    NETCDF(err, variables->path, entry->name,
+           nc_get_vara_double(variables->file, varid, start, count, value));
     double missing = entry->type == SCHEMA_FLOAT   ? (double)NC_FILL_FLOAT
                      : entry->type == SCHEMA_INT   ? (double)NC_FILL_INT
                      : entry->type == SCHEMA_INT64 ? (double)NC_FILL_INT64
@@ -193,30 +195,52 @@ cleanup:
     return status;
 }
 
-int variables_get(struct error *err, const struct variables *variables, struct record *record)
+int variables_get_numbers(struct error *err, const struct variables *variables, size_t index,
+                          struct record *record)
 {
     int status = STATUS_OK;
     for (int i = 0; i < schema_count(); i++) {
         const struct schema_entry *entry = schema_entry(i);
         int id = variables->id[i];
-        if (entry->type == SCHEMA_TEXT) {
-            TRY(netcdf_get_text(err, variables->file, variables->path, entry->name, true,
-                                schema_text(entry, record), entry->size));
-        }
-        if (id < 0) {
+        if (id < 0 || entry->type == SCHEMA_TEXT) {
             continue;
+        }
+        size_t start[NETCDF_RANK] = {0}, count[NETCDF_RANK] = {0};
+        int first = 0;
+        if (variables->cells > 0 && entry->role != SCHEMA_STUDY_WIDE) {
+            start[0] = index;
+            count[first++] = 1;
+        }
+        for (int d = 0; d < entry->rank; d++) {
+            count[first + d] = schema_length(variables->cell, entry->dimension[d]);
         }
         if (entry->type == SCHEMA_STATUS) {
             signed char flag = -1;
-            NETCDF(err, variables->path, entry->name, nc_get_var_schar(variables->file, id, &flag));
+            NETCDF(err, variables->path, entry->name,
+                   nc_get_vara_schar(variables->file, id, start, count, &flag));
             CHECK(err, flag >= CELL_PENDING && flag <= CELL_QUARANTINED, STATUS_FAILED,
                   "%s: status %d is not one", variables->path, flag);
             record->status = (enum cell_status)flag;
         } else {
-            TRY(get_numbers(err, variables, id, entry, schema_numbers(entry, record),
+            TRY(get_numbers(err, variables, id, entry, start, count, schema_numbers(entry, record),
                             schema_values(entry, variables->cell)));
         }
     }
+cleanup:
+    return status;
+}
+
+int variables_get(struct error *err, const struct variables *variables, struct record *record)
+{
+    int status = STATUS_OK;
+    for (int i = 0; i < schema_count(); i++) {
+        const struct schema_entry *entry = schema_entry(i);
+        if (entry->type == SCHEMA_TEXT) {
+            TRY(netcdf_get_text(err, variables->file, variables->path, entry->name, true,
+                                schema_text(entry, record), entry->size));
+        }
+    }
+    TRY(variables_get_numbers(err, variables, 0, record));
 cleanup:
     return status;
 }

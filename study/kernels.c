@@ -1,22 +1,38 @@
 /* Choice of the instruction set at run time. */
 #include "study/kernels.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 extern const struct kernels kernels_baseline;
 #ifdef PTQSCALE_X86
 extern const struct kernels kernels_avx2, kernels_avx512;
+
+/* x86-64-v3 and -v4 by their features: clang knows the levels' names only since version 18. F16C, LZCNT
+ * and MOVBE, which it cannot ask for either, came with AVX2 and BMI2. */
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+}
+
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
 #endif
 
 const struct kernels *kernels_named(const char *name)
 {
 #ifdef PTQSCALE_X86
     __builtin_cpu_init();
-    if (strcmp(name, kernels_avx512.name) == 0 && __builtin_cpu_supports("x86-64-v4")) {
+    if (strcmp(name, kernels_avx512.name) == 0 && has_avx512()) {
         return &kernels_avx512;
     }
-    if (strcmp(name, kernels_avx2.name) == 0 && __builtin_cpu_supports("x86-64-v3")) {
+    if (strcmp(name, kernels_avx2.name) == 0 && has_avx2()) {
         return &kernels_avx2;
     }
 #endif

@@ -8,6 +8,7 @@
 
 #include "study/evaluate.h"
 #include "study/gemm.h"
+#include "study/state.h"
 #include "study/train.h"
 
 struct run {
@@ -18,10 +19,17 @@ struct run {
     struct trainer *trainer;
     struct model *inference;
     struct record *record;
+    const struct checkpoint_store *store;
     progress_fn *report;
     void *report_context;
     int trace_points;
     double trace_losses[RECORD_TRACE], trace_norms[RECORD_TRACE], trace_counts[RECORD_TRACE];
+    int next; /* evaluation checkpoint to come */
+    /* The last checkpoint: the state that it holds, and when it was saved or last tried. */
+    int64_t saved_step;
+    int saved_next;
+    double saved_at;
+    bool save_failed; /* the last time */
 };
 
 static double now(void)
@@ -58,6 +66,13 @@ static double peak_memory(void)
     return kib * 1024;
 }
 
+static void utc(char text[STATE_STARTED])
+{
+    const time_t seconds = time(NULL);
+    struct tm parts;
+    strftime(text, STATE_STARTED, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &parts));
+}
+
 /* Steps fall into at most RECORD_TRACE even intervals; loss and norm are means over an interval. */
 static void trace(struct run *run, const struct train_step *step)
 {
@@ -87,7 +102,9 @@ static int checkpoint(struct error *err, struct run *run, int index)
     r->tokens[index] = (double)step * run->cell->train.batch * run->cell->size.context;
     int status = evaluate(err, run->team, run->corpus, run->cell, run->inference,
                           trainer_master(run->trainer), index, run->report, run->report_context, r);
-    r->wall_time_evaluate += now() - start;
+    if (status == STATUS_OK) { /* else it is done again */
+        r->wall_time_evaluate += now() - start;
+    }
     return status;
 }
 
@@ -100,49 +117,207 @@ static void diverged(struct run *run, const struct train_step *step)
              (long long)run->cell->train.steps);
 }
 
-static int train(struct error *err, struct run *run)
+static void tell(const struct run *run, const char *phase, double loss)
+{
+    const struct progress progress = {.step = trainer_steps(run->trainer),
+                                      .steps = run->cell->train.steps,
+                                      .loss = loss,
+                                      .tokens_per_second = run->record->tokens_per_second,
+                                      .phase = phase};
+    if (run->report) {
+        run->report(run->report_context, &progress);
+    }
+}
+
+/* Checkpoints ================================================================================= */
+
+/* Keep the state as of the last whole step and evaluation. */
+static int save(struct error *err, struct run *run)
 {
     int status = STATUS_OK;
-    const struct cell *cell = run->cell;
-    struct record *r = run->record;
-    struct progress progress = {.steps = cell->train.steps, .phase = "train"};
-    const double step_tokens = (double)cell->train.batch * cell->size.context;
-    int next = 0;
-    r->wall_time_train = r->wall_time_evaluate = 0;
-    while (next < cell->evaluate.checkpoints) {
-        struct train_step step;
-        const double start = now();
-        TRY(trainer_step(err, run->trainer, &step));
-        r->wall_time_train += now() - start;
-        trace(run, &step);
-        progress.step = trainer_steps(run->trainer);
-        progress.loss = step.loss;
-        r->tokens_per_second = (double)progress.step * step_tokens / r->wall_time_train;
-        progress.tokens_per_second = r->tokens_per_second;
-        if (run->report) {
-            run->report(run->report_context, &progress);
-        }
-        if (step.diverged) {
-            diverged(run, &step);
-            break;
-        }
-        while (next < cell->evaluate.checkpoints &&
-               cell_checkpoint_step(cell, next) == progress.step) {
-            TRY(checkpoint(err, run, next++));
-        }
+    struct trainer_state trainer;
+    struct checkpoint_part part[STATE_PARTS];
+    struct state *state = malloc(sizeof *state);
+    double *numbers = malloc(record_numbers(run->cell) * sizeof *numbers);
+    CHECK(err, state && numbers, STATUS_FAILED, "out of memory");
+    trainer_get_state(run->trainer, &trainer);
+    run->record->peak_memory = fmax(run->record->peak_memory, peak_memory());
+    record_get_numbers(run->cell, run->record, numbers);
+    state_identify(run->cell, run->layout->length, state);
+    memcpy(state->started, run->record->started, sizeof state->started);
+    state->step = trainer.step;
+    state->updates = trainer.updates;
+    state->skipped = trainer.skipped;
+    state->good_steps = trainer.good_steps;
+    state->loss_scale = trainer.loss_scale;
+    state->next = run->next;
+    memcpy(state->trace_loss, run->trace_losses, sizeof state->trace_loss);
+    memcpy(state->trace_norm, run->trace_norms, sizeof state->trace_norm);
+    memcpy(state->trace_count, run->trace_counts, sizeof state->trace_count);
+    state_parts(state, numbers, trainer.master, trainer.first, trainer.second, part);
+    TRY(run->store->save(err, run->store->context, part, STATE_PARTS));
+    run->saved_step = trainer.step;
+    run->saved_next = run->next;
+cleanup:
+    free(state);
+    free(numbers);
+    return status;
+}
+
+/* A checkpoint if one is due. The one before is good when this one fails, and there will be another. */
+static void save_when_due(struct run *run)
+{
+    struct error failure = {0};
+    if (!run->store || run->team->rank != 0 || run->store->every <= 0 ||
+        now() - run->saved_at < run->store->every) {
+        return;
+    }
+    const bool failed = save(&failure, run) != STATUS_OK;
+    if (failed && !run->save_failed) {
+        fprintf(stderr,
+                "ptqscale: warning: cell %s goes on without a checkpoint of step %lld: %s\n",
+                run->cell->id, (long long)trainer_steps(run->trainer), failure.message);
+    }
+    run->save_failed = failed;
+    run->saved_at = now();
+}
+
+/* The team was cancelled: nothing that was done may be lost. */
+static int save_at_stop(struct error *err, struct run *run)
+{
+    int status = STATUS_STOPPED;
+    struct error failure = {0};
+    const int64_t step = trainer_steps(run->trainer);
+    if (!run->store || run->team->rank != 0 ||
+        (run->saved_step == step && run->saved_next == run->next)) {
+        return status;
+    }
+    if (save(&failure, run) != STATUS_OK) {
+        error_clear(err); /* it said "cancelled" */
+        FAIL(err, STATUS_FAILED,
+             "stopped at step %lld of %lld, and what was done since step %lld is lost: %s",
+             (long long)step, (long long)run->cell->train.steps, (long long)run->saved_step,
+             failure.message);
     }
 cleanup:
     return status;
 }
 
+static void restore(struct run *run, const struct state_view *view)
+{
+    const struct state *state = &view->state;
+    const struct trainer_state trainer = {.step = state->step,
+                                          .updates = state->updates,
+                                          .skipped = state->skipped,
+                                          .good_steps = state->good_steps,
+                                          .loss_scale = state->loss_scale,
+                                          .master = view->master,
+                                          .first = view->first,
+                                          .second = view->second};
+    trainer_set_state(run->trainer, &trainer);
+    record_set_numbers(run->cell, run->record, view->numbers);
+    memcpy(run->record->started, state->started, sizeof state->started);
+    memcpy(run->trace_losses, state->trace_loss, sizeof run->trace_losses);
+    memcpy(run->trace_norms, state->trace_norm, sizeof run->trace_norms);
+    memcpy(run->trace_counts, state->trace_count, sizeof run->trace_counts);
+    run->next = run->saved_next = (int)state->next;
+    run->saved_step = state->step;
+}
+
+/* Do all ranks have the same number? */
+static int agree(struct team *team, double number, bool *agreed)
+{
+    int status = STATUS_OK;
+    double sum[2] = {number, number * number};
+    TRY(team->sum_double(team, sum, 2));
+    *agreed = team->size * sum[1] == sum[0] * sum[0];
+cleanup:
+    return status;
+}
+
+/* Go on from what the store has, if that can be used; on all ranks or on none. */
+static int resume(struct error *err, struct run *run)
+{
+    int status = STATUS_OK;
+    struct error reason = {0};
+    struct state_view view = {.state.step = 0};
+    void *bytes = NULL;
+    size_t length = 0;
+    bool agreed = true;
+    TRY(run->store->load(err, run->store->context, &bytes, &length));
+    bool usable = bytes != NULL && state_parse(&reason, run->cell, run->layout->length, bytes,
+                                               length, &view) == STATUS_OK;
+    TRY(agree(run->team, usable ? (double)view.state.step : 0, &agreed));
+    if (usable && agreed) {
+        restore(run, &view);
+        tell(run, "resume", run->record->final_train_loss);
+    } else if (bytes != NULL && run->team->rank == 0) {
+        fprintf(
+            stderr,
+            "ptqscale: warning: the checkpoint of cell %s cannot be used, the cell starts anew: "
+            "%s\n",
+            run->cell->id, usable ? "it cannot be used by every rank" : reason.message);
+    }
+cleanup:
+    free(bytes);
+    return status;
+}
+
+/* Training ==================================================================================== */
+
+/* The evaluations that fall on the step just done. */
+static int evaluate_due(struct error *err, struct run *run)
+{
+    int status = STATUS_OK;
+    const struct cell *cell = run->cell;
+    while (run->next < cell->evaluate.checkpoints &&
+           cell_checkpoint_step(cell, run->next) == trainer_steps(run->trainer)) {
+        TRY(checkpoint(err, run, run->next));
+        run->next++;
+    }
+cleanup:
+    return status;
+}
+
+static int train(struct error *err, struct run *run)
+{
+    int status = STATUS_OK;
+    struct record *r = run->record;
+    const double step_tokens = (double)run->cell->train.batch * run->cell->size.context;
+    run->saved_at = now();
+    TRY(evaluate_due(err, run)); /* a state may have been saved before it */
+    while (run->next < run->cell->evaluate.checkpoints) {
+        struct train_step step;
+        const double start = now();
+        TRY(trainer_step(err, run->trainer, &step));
+        r->wall_time_train += now() - start;
+        trace(run, &step);
+        r->tokens_per_second =
+            (double)trainer_steps(run->trainer) * step_tokens / r->wall_time_train;
+        tell(run, "train", step.loss);
+        if (step.diverged) {
+            diverged(run, &step);
+            break;
+        }
+        save_when_due(run);
+        TRY(evaluate_due(err, run));
+    }
+cleanup:
+    if (status == STATUS_STOPPED) {
+        status = save_at_stop(err, run);
+    }
+    return status;
+}
+
 int run_cell(struct error *err, struct team *team, const struct corpus *corpus,
-             const struct cell *cell, progress_fn *report, void *report_context,
-             struct record **record)
+             const struct cell *cell, const struct checkpoint_store *store, progress_fn *report,
+             void *report_context, struct record **record)
 {
     int status = STATUS_OK;
     struct run run = {.team = team,
                       .corpus = corpus,
                       .cell = cell,
+                      .store = store,
                       .report = team->rank == 0 ? report : NULL,
                       .report_context = report_context,
                       .trace_points =
@@ -150,19 +325,24 @@ int run_cell(struct error *err, struct team *team, const struct corpus *corpus,
     *record = NULL;
     peak_memory_reset();
     TRY(record_create(err, cell, &run.record));
+    utc(run.record->started);
+    run.record->wall_time_train = run.record->wall_time_evaluate = 0;
+    TRY(layout_create(err, &cell->size, &cell->model, &run.layout));
+    TRY(trainer_create(err, team, corpus, run.layout, cell, &run.trainer));
+    TRY(model_create(err, run.layout, cell->train.micro_batch, false, &run.inference));
+    if (store) {
+        TRY(resume(err, &run));
+    }
     run.record->status = CELL_DONE;
     run.record->unigram_entropy = corpus_unigram_entropy(corpus);
     run.record->calibration_windows = cell->evaluate.calibration_windows;
     run.record->team_size = team->size;
     snprintf(run.record->isa, sizeof run.record->isa, "%s", run_cell_isa());
     snprintf(run.record->matmul, sizeof run.record->matmul, "%s", run_cell_matmul());
-    TRY(layout_create(err, &cell->size, &cell->model, &run.layout));
-    TRY(trainer_create(err, team, corpus, run.layout, cell, &run.trainer));
-    TRY(model_create(err, run.layout, cell->train.micro_batch, false, &run.inference));
     TRY(train(err, &run));
     run.record->skipped_steps = (double)trainer_skipped(run.trainer);
     run.record->final_loss_scale = trainer_loss_scale(run.trainer);
-    run.record->peak_memory = peak_memory();
+    run.record->peak_memory = fmax(run.record->peak_memory, peak_memory());
     if (team->rank == 0) {
         *record = run.record;
         run.record = NULL;

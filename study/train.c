@@ -60,12 +60,12 @@ int trainer_create(struct error *err, struct team *team, const struct corpus *co
     t->micro_batches = all / team->size;
     t->kernels = kernels_get();
     carve(&arena, t);
-    t->memory = aligned_alloc(64, arena.used);
+    /* Zero, and not touched yet: what gradients will take is free for a checkpoint while it is read. */
+    t->memory = calloc(1, arena.used + 64);
     CHECK(err, t->memory, STATUS_FAILED,
           "out of memory: weights, moments and gradients of size %s need %.1f MiB", cell->size.name,
           (double)arena.used / 1048576.0);
-    memset(t->memory, 0, arena.used);
-    arena = (struct arena){.base = t->memory};
+    arena = (struct arena){.base = (char *)t->memory + (64 - (uintptr_t)t->memory % 64)};
     carve(&arena, t);
     TRY(model_create(err, layout, cell->train.micro_batch, true, &t->model));
     t->optimizer.layout = layout;
@@ -170,6 +170,33 @@ int trainer_step(struct error *err, struct trainer *t, struct train_step *result
     t->step++;
 cleanup:
     return status;
+}
+
+void trainer_get_state(const struct trainer *t, struct trainer_state *state)
+{
+    *state = (struct trainer_state){
+        .step = t->step,
+        .updates = t->optimizer.updates,
+        .skipped = t->optimizer.skipped,
+        .good_steps = t->optimizer.good_steps,
+        .loss_scale = t->optimizer.loss_scale,
+        .master = t->optimizer.master,
+        .first = t->optimizer.first,
+        .second = t->optimizer.second,
+    };
+}
+
+void trainer_set_state(struct trainer *t, const struct trainer_state *state)
+{
+    const size_t size = t->layout->length * sizeof(float);
+    t->step = state->step;
+    t->optimizer.updates = state->updates;
+    t->optimizer.skipped = state->skipped;
+    t->optimizer.good_steps = (int)state->good_steps;
+    t->optimizer.loss_scale = state->loss_scale;
+    memcpy(t->optimizer.master, state->master, size);
+    memcpy(t->optimizer.first, state->first, size);
+    memcpy(t->optimizer.second, state->second, size);
 }
 
 int64_t trainer_steps(const struct trainer *trainer)

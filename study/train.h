@@ -25,6 +25,19 @@ void trainer_free(struct trainer *trainer); /* NULL is fine */
  * was cancelled. */
 int trainer_step(struct error *err, struct trainer *trainer, struct train_step *result);
 
+/* All that decides how training goes on. The buffers are the layout's. */
+struct trainer_state {
+    int64_t step, updates, skipped, good_steps;
+    double loss_scale;
+    const void *master, *first, *second; /* floats; need not be aligned */
+};
+
+/* The state between two steps, also after a step that was stopped: then, as if it had not begun. The buffers are the
+ * trainer's own, valid until the next step. */
+void trainer_get_state(const struct trainer *trainer, struct trainer_state *state);
+/* Go on from there. Copies. */
+void trainer_set_state(struct trainer *trainer, const struct trainer_state *state);
+
 /* Steps done; skipped ones count. */
 int64_t trainer_steps(const struct trainer *trainer);
 int64_t trainer_skipped(const struct trainer *trainer);

@@ -5,8 +5,11 @@ The environment names what is tested: PTQSCALE_PROGRAM (the executable), PTQSCAL
 tree), PTQSCALE_MPIEXEC (mpirun).
 """
 
+import atexit
+import gzip
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -28,6 +31,15 @@ ENVIRONMENT = dict(
     OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
     OMPI_MCA_btl_vader_single_copy_mechanism="none",  # which they do not permit
 )
+
+# A job that is killed whole leaves its shared memory behind, megabytes per rank: not in /dev/shm itself.
+if os.path.isdir("/dev/shm"):
+    SHARED_MEMORY = tempfile.mkdtemp(prefix="ptqscale-test-", dir="/dev/shm")
+    atexit.register(shutil.rmtree, SHARED_MEMORY, ignore_errors=True)
+    ENVIRONMENT["OMPI_MCA_btl_vader_backing_directory"] = SHARED_MEMORY
+
+# What Open MPI 4 needs so that the other ranks go on when one dies. Its exit status is then always 0.
+RECOVERY = ["--enable-recovery", "--mca", "orte_abort_on_non_zero_status", "0"]
 
 STUDY = """\
 name: {name}
@@ -55,28 +67,44 @@ def study(path, name="test", sizes=(SMALL,), tokens=16384, seeds=2, text=TEXT, c
     return path
 
 
-def command(arguments, ranks=None):
+def small_text(path, size=1 << 20):
+    """Text that is loaded at once: the beginning of the dictionary, as a plain file."""
+    with gzip.open(TEXT) as text:
+        path.write_bytes(text.read(size))
+    return path
+
+
+def command(arguments, ranks=None, recovery=False):
     """The command line; ranks None: without a launcher."""
     line = [PROGRAM, *map(str, arguments)]
     if ranks is not None:
-        line = [MPIEXEC, "-n", str(ranks), "--oversubscribe", "--bind-to", "none", *line]
+        line = [MPIEXEC, "-n", str(ranks), "--oversubscribe", "--bind-to", "none",
+                *(RECOVERY if recovery else []), *line]
     return line
 
 
-def run(*arguments, ranks=None, timeout=300, **options):
+def run(*arguments, ranks=None, recovery=False, timeout=300, env=ENVIRONMENT, **options):
     """Run to the end; the result has returncode, stdout, stderr."""
     return subprocess.run(
-        command(arguments, ranks), env=ENVIRONMENT, timeout=timeout, stdin=subprocess.DEVNULL,
+        command(arguments, ranks, recovery), env=env, timeout=timeout, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, check=False, **options,
     )
 
 
-def start(*arguments, ranks=None, log=None):
+def start(*arguments, ranks=None, recovery=False, log=None, env=ENVIRONMENT):
     """Start in a session of its own; output goes to the file `log`."""
     return subprocess.Popen(
-        command(arguments, ranks), env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log,
+        command(arguments, ranks, recovery), env=env, stdin=subprocess.DEVNULL, stdout=log,
         stderr=log, start_new_session=True,
     )
+
+
+def exit_status(folder):
+    """What the run has left for launchers that hide it; None: nothing."""
+    try:
+        return int((pathlib.Path(folder) / "exit-status").read_text())
+    except FileNotFoundError:
+        return None
 
 
 def family(pid):
@@ -134,14 +162,27 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def rank_pids(process):
+    """{rank: pid} of what the launcher started."""
+    found = {}
+    for pid, name in family(process.pid):
+        if not name.startswith("ptqscale"):
+            continue
+        try:
+            environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # ended meanwhile
+        for variable in environment:
+            name, _, value = variable.partition(b"=")
+            if name in (b"OMPI_COMM_WORLD_RANK", b"PMIX_RANK"):
+                found[int(value)] = pid
+    return found
+
+
 def rank_zero(process):
     """Pid of the coordinator: rank 0 of what the launcher started, or the serial process."""
     own = [pid for pid, name in family(process.pid) if name.startswith("ptqscale")]
-    for pid in own:
-        environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        if b"OMPI_COMM_WORLD_RANK=0" in environment or b"PMIX_RANK=0" in environment:
-            return pid
-    return own[0] if own else None
+    return rank_pids(process).get(0, own[0] if own else None)
 
 
 def journal(folder):

@@ -67,6 +67,20 @@ class Damage(RunTest):
 
         self.recomputes(flip, ranks=2)
 
+    def test_flipped_bit_in_the_aggregate(self):
+        """Never handed to a library that may crash on it; the run command rebuilds it."""
+        file = self.out / "study.nc"
+        data = bytearray(file.read_bytes())
+        data[len(data) // 3] ^= 4
+        file.write_bytes(data)
+        result = run("report", file)
+        self.assert_exit(result, 1)
+        self.assertIn("study.nc: the file is damaged", result.stderr)
+        self.assert_exit(run("run", self.study, "--out", self.out), 0)
+        self.assertEqual(self.begun(), [])
+        self.assert_exit(run("report", file), 0)
+        self.assert_same_study(self.whole / "study.nc", file)
+
     def test_corrupt_journal_line(self):
         lines = self.journal.read_bytes().split(b"\n")
         lines[3] = lines[3].replace(b"seconds=", b"secOnds=")
@@ -107,20 +121,23 @@ class Damage(RunTest):
     def test_failing_cell_does_not_end_the_study(self):
         mixed = study(self.folder / "mixed.yaml", name="mixed", sizes=(SMALL, GIANT), seeds=1)
         out = self.folder / "mixed"
-        for attempt, ranks in ((1, None), (2, 2)):
+        for attempt, ranks, options in ((1, None, ()), (1, None, ()), (2, 2, ("--retry-failed",))):
             # The limit makes the allocation fail on machines that promise any amount of memory.
-            result = run("run", mixed, "--out", out, ranks=ranks, preexec_fn=limit_memory)
+            result = run("run", mixed, "--out", out, *options, ranks=ranks,
+                         preexec_fn=limit_memory)
             self.assert_exit(result, 1)
             self.assertIn("2 of 4 cells failed", result.stderr)
+            self.assertIn("--retry-failed", result.stderr)
             self.assertIn("giant base seed", result.stderr)
             self.assertIn("out of memory", result.stderr)
+            self.assertEqual(harness.exit_status(out), 1)
             events = harness.journal(out)
             begun = {}
             for event, pairs in events:
                 if event == "begin":
                     key = pairs["size"], pairs["setting"]
                     begun[key] = begun.get(key, 0) + 1
-            # Failed cells are tried again, finished ones are not.
+            # Failed cells are tried again when that is asked for, finished ones never.
             self.assertEqual(begun, {("small", "base"): 1, ("small", "total_decay=0.0005"): 1,
                                      ("giant", "base"): attempt,
                                      ("giant", "total_decay=0.0005"): attempt})

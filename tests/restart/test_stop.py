@@ -1,8 +1,11 @@
-"""A signal stops a run in order: exit status 3, study.nc written, the same command goes on."""
+"""A run that is asked to stop does so in order: exit status 3, checkpoints, study.nc written, the same
+command goes on. Asked twice, it stops at once, and still nothing is lost."""
 
 import os
+import pathlib
 import signal
 import sys
+import tempfile
 import time
 import unittest
 
@@ -11,16 +14,32 @@ from harness import RunTest, run, study
 
 
 class Stop(RunTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls._shared = tempfile.TemporaryDirectory(prefix="ptqscale-test-")
+        cls.addClassCleanup(cls._shared.cleanup)
+        shared = pathlib.Path(cls._shared.name)
+        text = harness.small_text(shared / "text.txt")
+        # Two cells of some seconds.
+        cls.study = study(shared / "study.yaml", tokens=1 << 20, seeds=1, text=text,
+                          cleaning="none")
+        cls.undisturbed = shared / "undisturbed"
+        result = run("run", cls.study, "--out", cls.undisturbed, ranks=3)
+        if result.returncode != 0:
+            raise AssertionError(f"undisturbed run: {result.stdout}\n{result.stderr}")
+
     def setUp(self):
         super().setUp()
-        # Four cells of about a second.
-        self.study = study(self.folder / "study.yaml", tokens=131072)
         self.out = self.folder / "run"
         self.log = self.folder / "log"
 
-    def start(self, ranks):
+    def start(self, ranks, *options, recovery=False, env=harness.ENVIRONMENT):
         with open(self.log, "wb") as log:
-            return harness.start("run", self.study, "--out", self.out, ranks=ranks, log=log)
+            process = harness.start("run", self.study, "--out", self.out, *options, ranks=ranks,
+                                    recovery=recovery, env=env, log=log)
+        self.addCleanup(harness.kill_family, process)
+        return process
 
     def begun(self):
         return (self.out / "journal.log").exists() and harness.count(self.out, "begin") > 0
@@ -28,42 +47,110 @@ class Stop(RunTest):
     def finish_and_compare(self, ranks):
         self.assert_exit(run("run", self.study, "--out", self.out, ranks=ranks), 0)
         self.assertEqual(harness.begun_after_finished(self.out), [])
-        undisturbed = self.folder / "undisturbed"
-        self.assert_exit(run("run", self.study, "--out", undisturbed, ranks=ranks), 0)
-        self.assert_same_study(undisturbed / "study.nc", self.out / "study.nc")
+        self.assert_same_study(self.undisturbed / "study.nc", self.out / "study.nc")
 
-    def stop(self, ranks, which):
+    def training(self):
+        """Some worker is in the middle of a cell."""
+        try:
+            lines = (self.out / "live").read_text().split("\n")[1:]
+        except FileNotFoundError:
+            return False
+        return any(" train " in line for line in lines)
+
+    def stop(self, ranks, ask, text="stopped by a signal", why="interrupted"):
+        """`ask` gets the launcher's process, to make the run stop."""
         process = self.start(ranks)
-        self.assertTrue(harness.wait_for(self.begun, 60, process), self.log.read_text())
-        time.sleep(0.3)
-        sent = time.monotonic()
-        os.kill(harness.rank_zero(process), which)
+        self.assertTrue(harness.wait_for(self.training, 60, process), self.log.read_text())
+        asked = time.monotonic()
+        ask(process)
         status = process.wait(timeout=60)
-        took = time.monotonic() - sent
-        text = self.log.read_text()
-        self.assertEqual(status, 3, text)
+        took = time.monotonic() - asked
+        said = self.log.read_text()
+        self.assertEqual(status, 3, said)
+        self.assertEqual(harness.exit_status(self.out), 3)
         self.assertLess(took, 10, "a running cell was not cancelled")
-        self.assertIn("stopped by a signal", text)
-        self.assertEqual(text.count("stopped by a signal"), 1, text)
+        self.assertEqual(said.count(text), 1, said)
+        self.assert_stopped(why)
+        self.finish_and_compare(ranks)
+        self.assertGreater(harness.count(self.out, "resumed"), 0, "no cell went on")
 
+    def assert_stopped(self, why):
         events = harness.journal(self.out)
-        self.assertEqual(events[-1], ("stop", {"why": "interrupted"}))
+        self.assertEqual((events[-1][0], events[-1][1]["why"]), ("stop", why))
         begun = [pairs["cell"] for event, pairs in events if event == "begin"]
         ended = {pairs["cell"]: pairs["status"] for event, pairs in events if event == "end"}
         self.assertEqual(set(begun), set(ended), "a begun cell has no end")
         self.assertIn("pending", ended.values(), "no cell was interrupted")
         self.assertTrue((self.out / "study.nc").exists())
         self.assert_exit(run("report", self.out), 0)
-        self.finish_and_compare(ranks)
 
     def test_sigterm_with_workers(self):
-        self.stop(3, signal.SIGTERM)
+        self.stop(3, lambda process: os.kill(harness.rank_zero(process), signal.SIGTERM))
 
-    def test_sigusr1_with_workers(self):
-        self.stop(2, signal.SIGUSR1)
+    def test_sigusr1_to_the_launcher(self):
+        """mpirun hands it on to every rank; only rank 0 minds it."""
+        self.stop(2, lambda process: process.send_signal(signal.SIGUSR1))
 
     def test_sigint_serial(self):
-        self.stop(None, signal.SIGINT)
+        self.stop(None, lambda process: process.send_signal(signal.SIGINT))
+
+    def test_stop_file(self):
+        for ranks in (3, None):
+            with self.subTest(ranks=ranks):
+                self.out = self.folder / f"run-{ranks}"
+                self.stop(ranks, lambda process: (self.out / "stop").touch(),
+                          text=f"stopped by the file {self.out}/stop", why="stop file")
+                self.assertFalse((self.out / "stop").exists(), "it would stop the next run, too")
+
+    def test_deadline(self):
+        for ranks in (3, None):
+            with self.subTest(ranks=ranks):
+                self.out = self.folder / f"run-{ranks}"
+                begun = time.monotonic()
+                process = self.start(ranks, "--deadline", "+8s", "--margin", "7s")
+                status = process.wait(timeout=60)
+                self.assertLess(time.monotonic() - begun, 8 + 2)  # and what the launcher takes
+                self.assertEqual(status, 3, self.log.read_text())
+                self.assertIn("stopped before the deadline", self.log.read_text())
+                self.assertEqual(harness.journal(self.out)[-1][1]["why"], "deadline")
+                self.assertEqual(harness.exit_status(self.out), 3)
+                self.finish_and_compare(ranks)
+
+    def test_nothing_is_begun_too_late(self):
+        result = run("run", self.study, "--out", self.out, "--deadline", "+20s", "--margin", "30s",
+                     ranks=2)
+        self.assert_exit(result, 3)
+        self.assertEqual(harness.count(self.out, "begin"), 0)
+        for text in ("soon", "12"):
+            result = run("run", self.study, "--out", self.out, "--deadline", text)
+            self.assert_exit(result, 2)
+            self.assertIn("--deadline", result.stderr)
+
+    def test_second_sigterm_stops_at_once(self):
+        """A worker that hangs would hold up an orderly stop for the heartbeat's timeout."""
+        victim = next(pairs["cell"] for event, pairs in harness.journal(self.undisturbed)
+                      if event == "begin")
+        env = dict(harness.ENVIRONMENT, PTQSCALE_FAULT=f"hang:{victim}")
+        for recovery in (True, False):
+            with self.subTest(recovery=recovery):
+                self.out = self.folder / f"run-{recovery}"
+                process = self.start(3, recovery=recovery, env=env)
+                self.assertTrue(harness.wait_for(self.training, 60, process),
+                                self.log.read_text())
+                zero = harness.rank_zero(process)
+                os.kill(zero, signal.SIGTERM)
+                time.sleep(1.5)
+                self.assertTrue(harness.alive(zero), "it does not wait for the hanging worker")
+                asked = time.monotonic()
+                os.kill(zero, signal.SIGTERM)
+                status = process.wait(timeout=60)
+                self.assertLess(time.monotonic() - asked, 10)
+                said = self.log.read_text()
+                self.assertIn("stopped by a signal at once", said)
+                self.assertEqual(harness.exit_status(self.out), 3, said)
+                self.assertEqual(status, 0 if recovery else 3, said)
+                self.assertFalse((self.out / "study.nc").exists())
+                self.finish_and_compare(3)
 
     def test_worker_leaves_stopping_to_the_coordinator(self):
         process = self.start(2)
@@ -75,7 +162,7 @@ class Stop(RunTest):
         for which in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             os.kill(workers[0], which)
         self.assertEqual(process.wait(timeout=120), 0, self.log.read_text())
-        self.assertEqual(harness.count(self.out, "begin"), 4)
+        self.assertEqual(harness.count(self.out, "begin"), 2)
 
     def test_sigterm_to_the_launcher(self):
         """mpirun gives its ranks about a second: whatever they reach in it, the study can go on."""

@@ -59,7 +59,8 @@ static inline void run_work(struct team *team, void *context)
 {
     struct run *run = context;
     run->rank = team->rank;
-    run->status = run_cell(&run->err, team, run->corpus, run->cell, run_count, run, &run->record);
+    run->status =
+        run_cell(&run->err, team, run->corpus, run->cell, NULL, run_count, run, &run->record);
 }
 
 struct run_shared {

@@ -44,8 +44,9 @@ static void transitions(void **state)
 {
     (void)state;
     const char *legal[] = {
-        "pending running", "pending done",     "pending diverged", "running pending",
-        "running done",    "running diverged", "running failed",   "running quarantined",
+        "pending running",     "pending done",        "pending diverged", "pending failed",
+        "pending quarantined", "running pending",     "running done",     "running diverged",
+        "running failed",      "running quarantined",
     };
     int found = 0;
     for (int from = CELL_PENDING; from <= CELL_QUARANTINED; from++) {
@@ -62,7 +63,7 @@ static void transitions(void **state)
             found += expected;
         }
     }
-    assert_int_equal(found, 8);
+    assert_int_equal(found, 10);
     assert_false(scheduler_allowed((enum cell_status)77, CELL_DONE));
 }
 
@@ -87,7 +88,8 @@ static void refuses_illegal_moves(void **state)
     assert_int_equal(scheduler_finish(NULL, s, 0, 0, CELL_PENDING, 1), STATUS_FAILED);
     assert_int_equal(scheduler_finish(NULL, s, 0, 0, CELL_RUNNING, 1), STATUS_FAILED);
     assert_int_equal(scheduler_adopt(NULL, s, 0, CELL_DONE, 1), STATUS_FAILED); /* it runs */
-    assert_int_equal(scheduler_adopt(NULL, s, 1, CELL_FAILED, 1), STATUS_FAILED);
+    assert_int_equal(scheduler_adopt(NULL, s, 1, CELL_PENDING, 1), STATUS_FAILED);
+    assert_int_equal(scheduler_adopt(NULL, s, 1, CELL_RUNNING, 1), STATUS_FAILED);
     assert_int_equal(scheduler_adopt(NULL, s, 3, CELL_DONE, 1), STATUS_FAILED);
     assert_int_equal(scheduler_next(NULL, s, 2, 0, &cell), STATUS_FAILED);
     assert_int_equal(scheduler_next(NULL, s, -1, 0, &cell), STATUS_FAILED);
@@ -175,6 +177,53 @@ static void adopts_and_takes_back(void **state)
     assert_int_equal(next(s, 1, 2), -1);
     assert_int_equal(scheduler_count(s, CELL_FAILED), 1);
     assert_int_equal(scheduler_count(s, CELL_RUNNING), 1);
+    scheduler_free(s);
+}
+
+static void gives_up_cells_and_workers(void **state)
+{
+    (void)state;
+    const struct scheduler_item item[] = {{8, 0}, {7, 0}, {6, 0}, {5, 0}, {4, 0}};
+    struct scheduler *s = make(item, 5, 3);
+    int cell = -2;
+
+    /* Given up by an earlier run: not handed out, and it teaches nothing. */
+    assert_int_equal(scheduler_adopt(NULL, s, 0, CELL_QUARANTINED, 99), STATUS_OK);
+    assert_int_equal(scheduler_adopt(NULL, s, 4, CELL_FAILED, 99), STATUS_OK);
+    assert_true(fabs(scheduler_expected(s, 1) - 7) < 1e-9);
+    assert_int_equal(scheduler_peek(s), 1);
+    assert_int_equal(next(s, 0, 0), 1);
+
+    /* Its worker dies: at once to the next one, and put off when that has died, too. */
+    assert_int_equal(scheduler_take_back(NULL, s, 0, &cell), STATUS_OK);
+    scheduler_retire(s, 0);
+    assert_int_equal(scheduler_next(NULL, s, 0, 1, &cell), STATUS_FAILED); /* it gets no more */
+    assert_int_equal(next(s, 1, 1), 1);
+    assert_int_equal(scheduler_put_off(NULL, s, 1, &cell), STATUS_OK);
+    assert_int_equal(cell, 1);
+    scheduler_retire(s, 1);
+    assert_int_equal(scheduler_status(s, 1), CELL_PENDING);
+    assert_int_equal(next(s, 2, 2), 2);
+    assert_int_equal(scheduler_finish(NULL, s, 2, 2, CELL_DONE, 6), STATUS_OK);
+    assert_true(fabs(scheduler_eta(s, 8) - 12) < 1e-9); /* both on the only worker left */
+    assert_int_equal(next(s, 2, 8), 3);
+    assert_int_equal(scheduler_finish(NULL, s, 2, 3, CELL_DONE, 5), STATUS_OK);
+    assert_int_equal(next(s, 2, 13), 1);
+    assert_int_equal(scheduler_finish(NULL, s, 2, 1, CELL_QUARANTINED, 0), STATUS_OK);
+    scheduler_retire(s, 2);
+    assert_int_equal(scheduler_count(s, CELL_QUARANTINED), 2);
+    assert_int_equal(scheduler_count(s, CELL_PENDING), 0);
+    assert_int_equal(scheduler_peek(s), -1);
+    assert_true(scheduler_eta(s, 14) == 0);
+    scheduler_free(s);
+
+    /* Nobody is left to do what there is. */
+    s = make(item, 5, 1);
+    assert_int_equal(next(s, 0, 0), 0);
+    assert_int_equal(scheduler_finish(NULL, s, 0, 0, CELL_DONE, 8), STATUS_OK);
+    scheduler_retire(s, 0);
+    scheduler_retire(s, 0);
+    assert_true(isnan(scheduler_eta(s, 9)));
     scheduler_free(s);
 }
 
@@ -352,7 +401,7 @@ int main(void)
         cmocka_unit_test(longest_first),         cmocka_unit_test(learns_rates),
         cmocka_unit_test(adopts_and_takes_back), cmocka_unit_test(estimates_the_end),
         cmocka_unit_test(every_cell_once),       cmocka_unit_test(known_costs_are_near_optimal),
-        cmocka_unit_test(twenty_thousand_cells),
+        cmocka_unit_test(twenty_thousand_cells), cmocka_unit_test(gives_up_cells_and_workers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

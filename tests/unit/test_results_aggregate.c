@@ -2,6 +2,7 @@
 #include "tests/unit/results_fixture.h"
 
 #include "results/aggregate.h"
+#include "results/seal.h"
 #include "results/table.h"
 
 /* Asked at the end of a sanitized process: look for leaks? Not where the HDF5 library has failed
@@ -262,6 +263,23 @@ static void not_a_study(void **state)
         fixture_put(path, bytes, size * i / 40);
         assert_fails(&f->err, "x.nc", table_read(&f->err, path, &table));
     }
+    /* Nor does one flipped bit anywhere, the seal at its end included. */
+    for (size_t i = 0; i < 200; i++) {
+        const size_t at = (size * i + size / 2) / 200;
+        bytes[at] ^= 16;
+        fixture_put(path, bytes, size);
+        assert_fails(&f->err, "x.nc: the file is damaged", table_read(&f->err, path, &table));
+        bytes[at] ^= 16;
+    }
+    bytes[size - 2] ^= 1;
+    fixture_put(path, bytes, size);
+    assert_fails(&f->err, "x.nc: the file is damaged", table_read(&f->err, path, &table));
+    /* Another program's rewriting takes the seal away; that is no damage. */
+    const char *seal = memmem(bytes, size, SEAL_STUDY " XXH64 ", sizeof SEAL_STUDY " XXH64 " - 1);
+    assert_non_null(seal);
+    fixture_put(path, bytes, (size_t)(seal - bytes));
+    assert_ok(&f->err, table_read(&f->err, path, &table));
+    table_free(table);
     free(bytes);
 }
 

@@ -108,7 +108,7 @@ static void states(void **state)
     assert_ok(err, rundir_log_run(err, dir, 2, f->cells, "17"));
     assert_ok(err, rundir_log_begin(err, dir, &cell[0], 1, "node one"));
     assert_int_equal(rundir_find(dir, cell[0].id)->status, CELL_RUNNING);
-    assert_ok(err, rundir_log_stop(err, dir, "interrupted"));
+    assert_ok(err, rundir_log_stop(err, dir, "interrupted", 0));
     assert_int_equal(rundir_find(dir, cell[0].id)->status, CELL_PENDING);
     assert_ok(err, rundir_log_run(err, dir, 4, f->cells, NULL));
     assert_ok(err, rundir_log_begin(err, dir, &cell[0], 3, "node two"));
@@ -123,7 +123,7 @@ static void states(void **state)
     check_states(f, dir, false);
     assert_ok(err, rundir_open_readonly(err, f->run, &reader));
     check_states(f, reader, false);
-    assert_fails(err, "reading", rundir_log_stop(err, reader, "finished"));
+    assert_fails(err, "reading", rundir_log_stop(err, reader, "finished", 0));
     /* An end without what it needs is refused, and leaves no trace. */
     assert_fails(err, cell[3].id, rundir_log_end(err, dir, cell[3].id, CELL_DONE, NULL, 1, NULL));
     assert_fails(err, cell[3].id, rundir_log_end(err, dir, cell[3].id, CELL_RUNNING, "", 1, NULL));
@@ -158,7 +158,7 @@ static void history(void **state)
     assert_ok(&f->err, rundir_log_run(&f->err, dir, 2, 9, "17"));
     assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[0], 1, "node one"));
     assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[1], 2, "x"));
-    assert_ok(&f->err, rundir_log_stop(&f->err, dir, "finished"));
+    assert_ok(&f->err, rundir_log_stop(&f->err, dir, "finished", 0));
     assert_ok(&f->err, rundir_history(&f->err, dir, f->cell[0].id, &text));
     assert_non_null(strstr(text, " begin attempt=1 worker=1 host=\"node one\""));
     assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1); /* one line */
@@ -440,7 +440,13 @@ static void live(void **state)
     assert_int_equal(count, 0);
     free(read);
     struct rundir_live written[2] = {
-        {.worker = 1, .host = "node one", .step = 5, .steps = 9, .loss = NAN, .heard = 1738367999},
+        {.worker = 1,
+         .host = "node one",
+         .state = "train it",
+         .step = 5,
+         .steps = 9,
+         .loss = NAN,
+         .heard = 1738367999},
         {.worker = 2, .loss = 2.5, .tokens_per_second = 1e6},
     };
     snprintf(written[0].id, CELL_ID, "%s", f->cell[0].id);
@@ -450,6 +456,7 @@ static void live(void **state)
     for (int i = 0; i < 2; i++) {
         assert_int_equal(read[i].worker, written[i].worker);
         assert_string_equal(read[i].host, written[i].host);
+        assert_string_equal(read[i].state, written[i].state);
         assert_string_equal(read[i].id, written[i].id);
         assert_int_equal(read[i].step, written[i].step);
         assert_int_equal(read[i].steps, written[i].steps);
@@ -460,7 +467,7 @@ static void live(void **state)
     free(read);
     rundir_close(dir);
     in_run(f, "live", path);
-    fixture_put(path, "ptqscale live 1\n1 a b c\n", 24);
+    fixture_put(path, "ptqscale live 2\n1 a b c\n", 24);
     assert_fails(&f->err, "live:2", rundir_read_live(&f->err, f->run, &read, &count));
     fixture_put(path, "", 0);
     assert_fails(&f->err, "live:1", rundir_read_live(&f->err, f->run, &read, &count));

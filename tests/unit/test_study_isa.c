@@ -43,7 +43,7 @@ static struct record *run(void)
     cell.evaluate.windows = 2;
     cell.evaluate.quantizers = 1;
     cell.evaluate.quantizer[0] = *quantizer_find("w8a8");
-    const int status = run_cell(&err, &alone, corpus, &cell, NULL, NULL, &record);
+    const int status = run_cell(&err, &alone, corpus, &cell, NULL, NULL, NULL, &record);
     corpus_free(corpus);
     return status == STATUS_OK ? record : NULL;
 }

@@ -159,7 +159,8 @@ static void test_trace_of_many_steps(void **state)
     cell.evaluate.checkpoints = 1;
     cell.evaluate.fraction[0] = 1;
     cell.evaluate.windows = 2;
-    assert_int_equal(run_cell(&err, &alone, s->corpus, &cell, collect, &losses, &r), STATUS_OK);
+    assert_int_equal(run_cell(&err, &alone, s->corpus, &cell, NULL, collect, &losses, &r),
+                     STATUS_OK);
     assert_int_equal(losses.steps, 300);
     int step = 0;
     for (int i = 0; i < RECORD_TRACE; i++) {

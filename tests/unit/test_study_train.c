@@ -320,7 +320,8 @@ static void test_overflow_recorded(void **state)
     cell.evaluate.checkpoints = 1;
     cell.evaluate.fraction[0] = 1;
     cell.evaluate.windows = 4;
-    assert_int_equal(run_cell(&err, &alone, s->corpus, &cell, NULL, NULL, &record), STATUS_OK);
+    assert_int_equal(run_cell(&err, &alone, s->corpus, &cell, NULL, NULL, NULL, &record),
+                     STATUS_OK);
     assert_int_equal(record->status, CELL_DONE);
     assert_true(record->skipped_steps >= 1);
     assert_true(record->final_loss_scale == ldexp(1, 15 - (int)record->skipped_steps));
@@ -360,7 +361,7 @@ static void test_diverged(void **state)
         struct team alone = team_alone();
         struct record *r = NULL;
         const struct cell cell = doomed(fixture_precision[p]);
-        assert_int_equal(run_cell(&err, &alone, s->corpus, &cell, NULL, NULL, &r), STATUS_OK);
+        assert_int_equal(run_cell(&err, &alone, s->corpus, &cell, NULL, NULL, NULL, &r), STATUS_OK);
         assert_int_equal(r->status, CELL_DIVERGED);
         assert_non_null(strstr(r->reason, "not finite at step"));
         for (int c = 0; c < 3; c++) {
@@ -388,7 +389,7 @@ static void test_learning_rate(void **state)
         cell.evaluate.checkpoints = 1;
         cell.evaluate.fraction[0] = 1;
         cell.evaluate.windows = 4;
-        assert_int_equal(run_cell(&err, &alone, s->corpus, &cell, NULL, NULL, &r), STATUS_OK);
+        assert_int_equal(run_cell(&err, &alone, s->corpus, &cell, NULL, NULL, NULL, &r), STATUS_OK);
         assert_int_equal(r->status, CELL_DIVERGED);
         assert_true(isnan(r->loss[0]) && strlen(r->reason) > 0);
         record_free(r);
@@ -430,7 +431,7 @@ struct whole_run {
 static void run_whole(struct team *team, void *context)
 {
     struct whole_run *run = context;
-    run->status = run_cell(&run->err, team, run->corpus, run->cell, NULL, NULL, &run->record);
+    run->status = run_cell(&run->err, team, run->corpus, run->cell, NULL, NULL, NULL, &run->record);
 }
 
 /* run_cell too: while training (polls 1 … 120) and while evaluating after it. */

@@ -1,0 +1,60 @@
+/* The small files of a run's folder that others read or make: exit-status, stop. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "results/atomic.h"
+#include "results/lock.h"
+#include "results/rundir.h"
+
+static int path_of(struct error *err, const char *folder, const char *name, char path[ATOMIC_PATH])
+{
+    int status = STATUS_OK;
+    CHECK(err, snprintf(path, ATOMIC_PATH, "%s/%s", folder, name) < ATOMIC_PATH, STATUS_FAILED,
+          "%s: the path is too long", folder);
+cleanup:
+    return status;
+}
+
+static int remove_file(struct error *err, const char *folder, const char *name)
+{
+    int status = STATUS_OK;
+    char path[ATOMIC_PATH];
+    TRY(path_of(err, folder, name, path));
+    CHECK(err, unlink(path) == 0 || errno == ENOENT, STATUS_FAILED, "%s: cannot remove: %s%s", path,
+          strerror(errno), atomic_hint(errno));
+cleanup:
+    return status;
+}
+
+int rundir_leave_status(struct error *err, const char *path, int exit_status)
+{
+    int status = STATUS_OK;
+    char file[ATOMIC_PATH], text[16];
+    TRY(path_of(err, path, "lock", file));
+    if (!lock_is_ours(file) || lock_is_held(file)) {
+        goto cleanup; /* no run's folder, or that of a run that goes on and will say how it ends */
+    }
+    TRY(path_of(err, path, "exit-status", file));
+    int length = snprintf(text, sizeof text, "%d\n", exit_status);
+    TRY(atomic_replace(err, file, text, (size_t)length, true));
+cleanup:
+    return status;
+}
+
+int rundir_clear_status(struct error *err, struct rundir *dir)
+{
+    return remove_file(err, rundir_path(dir), "exit-status");
+}
+
+bool rundir_stop_wanted(const struct rundir *dir)
+{
+    char path[ATOMIC_PATH];
+    return path_of(NULL, rundir_path(dir), "stop", path) == STATUS_OK && access(path, F_OK) == 0;
+}
+
+int rundir_clear_stop(struct error *err, struct rundir *dir)
+{
+    return remove_file(err, rundir_path(dir), "stop");
+}
