@@ -13,7 +13,8 @@ RUN_PACKAGES="build-essential cmake ninja-build pkg-config git ca-certificates
     libopenmpi-dev openmpi-bin libdnnl-dev libnetcdf-dev netcdf-bin libyaml-dev librandom123-dev
     libgsl-dev libxxhash-dev zlib1g-dev"
 TEST_PACKAGES="libcmocka-dev clang-format python3-minimal python3-numpy python3-xarray
-    python3-netcdf4"
+    python3-netcdf4 slurmctld slurmd slurm-client munge"
+FUZZ_PACKAGES="clang libclang-rt-dev" # libFuzzer; older releases have it all in clang
 
 # as_root COMMAND...: run it as root, in whatever way there is.
 as_root() {
@@ -69,8 +70,15 @@ install_dependencies() {
             packages="$packages $TEST_PACKAGES"
         fi
         # shellcheck disable=SC2086 # one word per package
-        install_packages $packages
-        return
+        install_packages $packages || return
+        if [ "${1:-}" = --tests ]; then
+            for package in $FUZZ_PACKAGES; do
+                if apt-cache show "$package" >/dev/null 2>&1; then
+                    install_packages "$package" || return
+                fi
+            done
+        fi
+        return 0
     fi
     cat >&2 <<'END'
 install: no apt-get here. Have these in the environment, e.g. with module load:

@@ -15,9 +15,12 @@ struct command {
 static const struct command commands[] = {
     {"plan", command_plan, "what a study file asks for: cells, cost, memory, time"},
     {"run", command_run, "run a study, or go on where its folder stopped"},
+    {"submit", command_submit, "run a study in Slurm: a batch script that requeues itself"},
     {"status", command_status, "how far a run is, also while it runs"},
     {"report", command_report, "the answer: tables of effects with intervals"},
     {"explain", command_explain, "one cell: settings, history, every number"},
+    {"merge", command_merge, "several runs, or the shards of one, into one file"},
+    {"ranks", command_ranks, "do the ranks that a launcher starts find each other?"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
