@@ -13,7 +13,7 @@ struct pass {
 
 /* Gradients of y = x Wᵀ + b from dy: those of W and b into the gradient buffer, dx (N, in) rounded. */
 static int backward_site(struct error *err, struct model *m, const struct pass *p, int layer,
-                         enum site site, const float *x, const float *dy, float *dx)
+                         enum site site, float *x, struct operand dy, float *dx)
 {
     int status = STATUS_OK;
     const struct layout *l = m->layout;
@@ -21,8 +21,8 @@ static int backward_site(struct error *err, struct model *m, const struct pass *
     const int in = l->in[site], out = l->out[site];
     float *dw = layout_at(l, b->weight[site], p->gradient);
     float *db = layout_at(l, b->bias[site], p->gradient);
-    TRY(gemm_backward(err, m->gemm, p->precision, m->rows, in, out, dy, x,
-                      layout_of(l, b->weight[site], p->weights->operands), dw, dx));
+    TRY(gemm_backward(err, m->gemm, p->precision, m->rows, in, out, dy, model_operand(m, x),
+                      model_weight(m, p->weights, b->weight[site]), dw, dx));
     m->kernels->bias_round(p->precision, out, in, NULL, dw);
     if (db) {
         m->kernels->column_sum(m->rows, out, dy, db);
@@ -45,15 +45,17 @@ static const float *backward_mask(struct model *m, const struct pass *p, int whi
 }
 
 static int backward_ffn(struct error *err, struct model *m, const struct pass *p, int layer,
-                        const float *norm, float *dnorm)
+                        float *norm, float *dnorm)
 {
     int status = STATUS_OK;
     const struct block_activations *b = &m->block[layer];
+    const struct operand dhidden = model_operand(m, m->dhidden);
     const float *dy = backward_mask(m, p, 1, b->mask[1]);
-    TRY(backward_site(err, m, p, layer, SITE_FFN_OUT, b->activated, dy, m->dactivated));
+    TRY(backward_site(err, m, p, layer, SITE_FFN_OUT, b->activated, operand_full(dy),
+                      m->dactivated));
     m->kernels->activation_backward(m->layout->model.activation, p->precision, m->rows,
-                                    m->layout->size.d_ff, b->hidden, m->dactivated, m->dhidden);
-    TRY(backward_site(err, m, p, layer, SITE_FFN_IN, norm, m->dhidden, dnorm));
+                                    m->layout->size.d_ff, b->hidden, m->dactivated, dhidden);
+    TRY(backward_site(err, m, p, layer, SITE_FFN_IN, norm, dhidden, dnorm));
 cleanup:
     return status;
 }
@@ -63,11 +65,13 @@ static int backward_attention(struct error *err, struct model *m, const struct p
 {
     int status = STATUS_OK;
     const struct block_activations *b = &m->block[layer];
+    const struct operand dqkv = model_operand(m, m->dqkv);
     const float *dy = backward_mask(m, p, 0, b->mask[0]);
-    TRY(backward_site(err, m, p, layer, SITE_ATTN_OUT, b->attention, dy, m->dattention));
+    TRY(backward_site(err, m, p, layer, SITE_ATTN_OUT, b->attention, operand_full(dy),
+                      m->dattention));
     m->kernels->attention_backward(p->precision, &m->shape, b->qkv, m->dattention, b->row_max,
-                                   b->row_scale, m->dqkv, m->scratch);
-    TRY(backward_site(err, m, p, layer, SITE_QKV, b->norm[0], m->dqkv, dnorm));
+                                   b->row_scale, dqkv, m->scratch);
+    TRY(backward_site(err, m, p, layer, SITE_QKV, b->norm[0], dqkv, dnorm));
 cleanup:
     return status;
 }
@@ -144,8 +148,9 @@ int model_backward(struct error *err, struct model *m, const struct weights *wei
     k->cross_entropy(precision, m->rows, v, targets, scale, m->logits, loss);
 
     float *dhead = l->model.tied ? m->dhead : layout_at(l, l->head, gradient);
-    TRY(gemm_backward(err, m->gemm, precision, m->rows, d, v, m->logits, m->final,
-                      layout_of(l, l->head, weights->operands), dhead, m->dnorm[0]));
+    TRY(gemm_backward(err, m->gemm, precision, m->rows, d, v, operand_full(m->logits),
+                      model_operand(m, m->final), model_weight(m, weights, l->head), dhead,
+                      m->dnorm[0]));
     k->bias_round(precision, v, d, NULL, dhead);
     k->bias_round(precision, m->rows, d, NULL, m->dnorm[0]);
     memset(m->dx, 0, (size_t)m->rows * d * sizeof *m->dx);

@@ -144,13 +144,16 @@ cleanup:
 }
 
 /* An operand as the matmul wants it: as it is, or packed to bf16 in buffer `which`. */
-static const void *operand(struct gemm *g, bool bf16, size_t n, const float *x, int which)
+static const void *operand(struct gemm *g, bool bf16, size_t n, struct operand x, int which)
 {
     if (!bf16) {
-        return x;
+        return x.full;
     }
-    g->kernels->pack_bf16(n, x, g->half[which]);
-    return g->half[which];
+    if (x.packed == NULL) {
+        g->kernels->pack_bf16(n, x.full, g->half[which]);
+        return g->half[which];
+    }
+    return x.packed;
 }
 
 static int multiply(struct error *err, struct gemm *g, const struct shape *shape, const void *a,
@@ -170,25 +173,26 @@ cleanup:
     return status;
 }
 
-static bool in_bf16(const struct gemm *g, enum precision precision)
+bool gemm_takes_packed(const struct gemm *gemm, enum precision precision)
 {
-    return precision == PRECISION_BF16 && g->half[0] != NULL;
+    return precision == PRECISION_BF16 && gemm->half[0] != NULL;
 }
 
 int gemm_forward(struct error *err, struct gemm *gemm, enum precision precision, int rows, int in,
-                 int out, const float *x, const float *w, float *y)
+                 int out, struct operand x, struct operand w, float *y)
 {
-    const bool bf16 = in_bf16(gemm, precision);
+    const bool bf16 = gemm_takes_packed(gemm, precision);
     const struct shape s = {.bf16 = bf16, .m = rows, .n = out, .k = in, .transpose_b = true};
     return multiply(err, gemm, &s, operand(gemm, bf16, (size_t)rows * in, x, 0),
                     operand(gemm, bf16, (size_t)out * in, w, 1), y);
 }
 
 int gemm_backward(struct error *err, struct gemm *gemm, enum precision precision, int rows, int in,
-                  int out, const float *dy, const float *x, const float *w, float *dw, float *dx)
+                  int out, struct operand dy, struct operand x, struct operand w, float *dw,
+                  float *dx)
 {
     int status = STATUS_OK;
-    const bool bf16 = in_bf16(gemm, precision);
+    const bool bf16 = gemm_takes_packed(gemm, precision);
     const struct shape weight = {.bf16 = bf16, .m = out, .n = in, .k = rows, .transpose_a = true};
     const struct shape input = {.bf16 = bf16, .m = rows, .n = in, .k = out};
     const void *upstream = operand(gemm, bf16, (size_t)rows * out, dy, 0);

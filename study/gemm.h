@@ -1,8 +1,8 @@
 /*
  * The only place that multiplies matrices. Row-major; X (N, in), W (out, in), Y = X Wᵀ (N, out).
  *
- * Operands are fp32 arrays whose values the caller has rounded to `precision` (study/kernels.h); products accumulate in fp32
- * and results come back in fp32, for the caller to round: METHOD §2's half-precision semantics. For bf16 there are two
+ * The caller has rounded the operands to `precision` (study/kernels.h); products accumulate in fp32 and results come back
+ * in fp32, for the caller to round: METHOD §2's half-precision semantics. For bf16 there are two
  * ways to multiply: native bf16 instructions where the CPU has them, and fp32 elsewhere, where products of half-type
  * numbers are exact as well. They differ in the order of the sum, and native bf16 takes subnormal operands as zero. fp16
  * always multiplies in fp32.
@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "jobs/cell.h"
+#include "study/kernels.h"
 
 /* Products of one thread: prepared once per shape, with room to convert operands. */
 struct gemm;
@@ -23,12 +24,16 @@ struct gemm;
 int gemm_create(struct error *err, size_t x_elements, size_t w_elements, struct gemm **gemm);
 void gemm_free(struct gemm *gemm); /* NULL is fine */
 
+/* May operands be packed to bf16? Full ones are packed here, each time they are multiplied. */
+bool gemm_takes_packed(const struct gemm *gemm, enum precision precision);
+
 /* y (N, out) = x wᵀ */
 int gemm_forward(struct error *err, struct gemm *gemm, enum precision precision, int rows, int in,
-                 int out, const float *x, const float *w, float *y);
+                 int out, struct operand x, struct operand w, float *y);
 /* Both gradients of that: dw (out, in) = dyᵀ x and dx (N, in) = dy w. */
 int gemm_backward(struct error *err, struct gemm *gemm, enum precision precision, int rows, int in,
-                  int out, const float *dy, const float *x, const float *w, float *dw, float *dx);
+                  int out, struct operand dy, struct operand x, struct operand w, float *dw,
+                  float *dx);
 
 /* y (N, out) = x wᵀ, exact, in int32; codes within ±127 and in ≤ 133,000, so that nothing overflows. Uses int8 instructions
  * where they are exact (VNNI), else gemm_int8_portable: the same bits. */

@@ -4,7 +4,7 @@
  *
  * N = tokens (rows), d = d_model, f = d_ff, V = vocabulary, T = context, H = heads, hd = d / H.
  * `precision` rounds results to the half type as METHOD §2 says; PRECISION_FP32 leaves them alone. Any width is
- * accepted. Nothing allocates.
+ * accepted. Nothing allocates. What only a matmul reads comes as a struct operand; with packed ones precision is bf16.
  */
 #ifndef STUDY_KERNELS_H
 #define STUDY_KERNELS_H
@@ -25,24 +25,34 @@ struct attention_shape {
     const float *cosine, *sine; /* (T, hd/2) for rotary, NULL: no rotation */
 };
 
+/* An operand of a matmul: fp32 numbers, or bf16 numbers of 16 bits where the matmul takes them (gemm_takes_packed). */
+struct operand {
+    float *full; /* NULL: packed */
+    uint16_t *packed;
+};
+static inline struct operand operand_full(const float *x) /* also of what is only read */
+{
+    return (struct operand){.full = (float *)x};
+}
+
 struct kernels {
     const char *name; /* "avx512" */
 
     /* Round x[n] to the half type, in place or from `x` to `y` (may be the same). */
     void (*round)(enum precision precision, size_t n, const float *x, float *y);
 
-    /* bf16 numbers in fp32 to 16 bits each; what is not one is cut off. */
+    /* Round to bf16, 16 bits each. */
     void (*pack_bf16)(size_t n, const float *x, uint16_t *y);
 
     /* y (N, n) = round(y + bias[n]); bias NULL: only round. */
     void (*bias_round)(enum precision precision, int rows, int n, const float *bias, float *y);
 
     /* sum[n] = column sums of y (N, n), rows in order. */
-    void (*column_sum)(int rows, int n, const float *y, float *sum);
+    void (*column_sum)(int rows, int n, struct operand y, float *sum);
 
     /* out (N, d) = round(LayerNorm(x)); mean, rstd: (N) kept for backward. */
     void (*layernorm_forward)(enum precision precision, int rows, int d, const float *x,
-                              const float *gain, const float *bias, float *out, float *mean,
+                              const float *gain, const float *bias, struct operand out, float *mean,
                               float *rstd);
 
     /* dx (N, d) = round(dx + LayerNorm backward of dout1 + dout2); dout2 may be NULL. dgain, dbias: (d), written. */
@@ -53,19 +63,19 @@ struct kernels {
 
     /* a (N, f) = round(activation(h)); h is (N, f), for SwiGLU (N, 2f): gate, then up. */
     void (*activation_forward)(enum activation kind, enum precision precision, int rows, int f,
-                               const float *h, float *a);
+                               const float *h, struct operand a);
     /* dh like h, from da (N, f). */
     void (*activation_backward)(enum activation kind, enum precision precision, int rows, int f,
-                                const float *h, const float *da, float *dh);
+                                const float *h, const float *da, struct operand dh);
 
     /* Causal attention. qkv (N, 3d) before rotation; out (N, d); row_max, row_scale: (sequences, H, T) kept
      * for backward. scratch: attention_scratch floats. */
     void (*attention_forward)(enum precision precision, const struct attention_shape *shape,
-                              const float *qkv, float *out, float *row_max, float *row_scale,
-                              float *scratch);
+                              const float *qkv, struct operand out, float *row_max,
+                              float *row_scale, float *scratch);
     void (*attention_backward)(enum precision precision, const struct attention_shape *shape,
                                const float *qkv, const float *dout, const float *row_max,
-                               const float *row_scale, float *dqkv, float *scratch);
+                               const float *row_scale, struct operand dqkv, float *scratch);
 
     /* mask (sequences, per_sequence) = 1 with probability 1 − p, else 0. */
     void (*dropout_mask)(struct dropout_key key, double p, int sequences, int per_sequence,

@@ -202,23 +202,24 @@ struct pass {
 };
 
 static int forward_site(struct error *err, struct model *m, const struct pass *p, int layer,
-                        enum site site, const float *x, float *y)
+                        enum site site, float *buffer, float *y)
 {
     int status = STATUS_OK;
     const struct layout *l = m->layout;
+    const struct operand x = model_operand(m, buffer);
     const struct layout_block *b = &l->block[layer];
     const float *bias = layout_of(l, b->bias[site], p->weights->master);
-    const float *w = layout_of(l, b->weight[site], p->weights->operands);
     const struct quantized_site *q =
         p->weights->quantized ? &p->weights->quantized[layer * SITES + site] : NULL;
     if (p->observe) {
-        p->observe(p->observe_context, layer, site, m->rows, l->in[site], x);
+        p->observe(p->observe_context, layer, site, m->rows, l->in[site], x.full);
     }
     if (q && q->codes) {
-        return forward_integer(err, m, q, site, bias, x, y);
+        return forward_integer(err, m, q, site, bias, x.full, y);
     }
-    TRY(gemm_forward(err, m->gemm, p->precision, m->rows, l->in[site], l->out[site], x,
-                     q ? q->weight : w, y));
+    const struct operand w =
+        q ? operand_full(q->weight) : model_weight(m, p->weights, b->weight[site]);
+    TRY(gemm_forward(err, m->gemm, p->precision, m->rows, l->in[site], l->out[site], x, w, y));
     m->kernels->bias_round(p->precision, m->rows, l->out[site], bias, y);
 cleanup:
     return status;
@@ -237,21 +238,21 @@ static int forward_attention(struct error *err, struct model *m, const struct pa
     int status = STATUS_OK;
     struct block_activations *b = &m->block[layer];
     TRY(forward_site(err, m, p, layer, SITE_QKV, b->norm[0], b->qkv));
-    m->kernels->attention_forward(p->precision, &m->shape, b->qkv, b->attention, b->row_max,
-                                  b->row_scale, m->scratch);
+    m->kernels->attention_forward(p->precision, &m->shape, b->qkv, model_operand(m, b->attention),
+                                  b->row_max, b->row_scale, m->scratch);
     TRY(forward_site(err, m, p, layer, SITE_ATTN_OUT, b->attention, m->branch[0]));
 cleanup:
     return status;
 }
 
 static int forward_ffn(struct error *err, struct model *m, const struct pass *p, int layer,
-                       const float *x)
+                       float *x)
 {
     int status = STATUS_OK;
     struct block_activations *b = &m->block[layer];
     TRY(forward_site(err, m, p, layer, SITE_FFN_IN, x, b->hidden));
     m->kernels->activation_forward(m->layout->model.activation, p->precision, m->rows,
-                                   m->layout->size.d_ff, b->hidden, b->activated);
+                                   m->layout->size.d_ff, b->hidden, model_operand(m, b->activated));
     TRY(forward_site(err, m, p, layer, SITE_FFN_OUT, b->activated, m->branch[1]));
 cleanup:
     return status;
@@ -265,7 +266,7 @@ static void forward_norm(struct model *m, const struct pass *p, int layer, int w
     m->kernels->layernorm_forward(p->precision, m->rows, m->layout->size.d_model, x,
                                   layout_of(m->layout, lb->norm_gain[which], p->weights->master),
                                   layout_of(m->layout, lb->norm_bias[which], p->weights->master),
-                                  b->norm[which], b->mean[which], b->rstd[which]);
+                                  model_operand(m, b->norm[which]), b->mean[which], b->rstd[which]);
 }
 
 static int forward_block(struct error *err, struct model *m, const struct pass *p, int layer,
@@ -319,6 +320,9 @@ int model_forward(struct error *err, struct model *m, const struct weights *weig
     CHECK(err, m->training || dropout->p == 0, STATUS_FAILED, "dropout in an inference model");
     m->rows = sequences * l->size.context;
     m->shape.sequences = sequences;
+    /* Observers and integer products want to see fp32. */
+    m->packed =
+        gemm_takes_packed(m->gemm, precision) && observe == NULL && weights->quantized == NULL;
     if (dropout->p > 0) {
         k->dropout_mask(mask_key(dropout, 0), dropout->p, sequences, l->size.context * d,
                         m->embed_mask);
@@ -330,11 +334,12 @@ int model_forward(struct error *err, struct model *m, const struct weights *weig
     for (int i = 0; i < l->size.layers; i++) {
         TRY(forward_block(err, m, &pass, i, i + 1 < l->size.layers ? m->block[i + 1].in : m->out));
     }
-    k->layernorm_forward(
-        precision, m->rows, d, m->out, layout_of(l, l->final_gain, weights->master),
-        layout_of(l, l->final_bias, weights->master), m->final, m->final_mean, m->final_rstd);
-    TRY(gemm_forward(err, m->gemm, precision, m->rows, d, l->model.vocabulary, m->final,
-                     layout_of(l, l->head, weights->operands), m->logits));
+    k->layernorm_forward(precision, m->rows, d, m->out,
+                         layout_of(l, l->final_gain, weights->master),
+                         layout_of(l, l->final_bias, weights->master), model_operand(m, m->final),
+                         m->final_mean, m->final_rstd);
+    TRY(gemm_forward(err, m->gemm, precision, m->rows, d, l->model.vocabulary,
+                     model_operand(m, m->final), model_weight(m, weights, l->head), m->logits));
     k->bias_round(precision, m->rows, l->model.vocabulary, NULL, m->logits);
     *logits = m->logits;
 cleanup:

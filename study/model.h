@@ -23,8 +23,9 @@ struct quantized_site {
 
 /* What forward multiplies with. Biases, LayerNorms and embeddings are always taken from `master`. */
 struct weights {
-    const float *master;                    /* fp32, the layout's buffer */
-    const float *operands;                  /* the same, rounded to the half type; fp32: master */
+    const float *master;    /* fp32, the layout's buffer */
+    const float *operands;  /* the same, rounded to the half type; fp32: master */
+    const uint16_t *packed; /* the same in bf16, for matmuls that take it; or NULL */
     const struct quantized_site *quantized; /* (layers, SITES), or NULL */
 };
 

@@ -5,7 +5,8 @@
 #include "study/gemm.h"
 #include "study/model.h"
 
-/* Kept activations of one block. Inference models have one set that all blocks share. */
+/* Kept activations of one block. Inference models have one set that all blocks share. norm, attention and activated are
+ * matmul operands (model_operand). */
 struct block_activations {
     float *in;                  /* (N, d) residual stream before the block */
     float *middle;              /* (N, d) sequential: after attention */
@@ -24,6 +25,7 @@ struct model {
     const struct kernels *kernels;
     struct gemm *gemm;
     bool training;
+    bool packed;   /* in this pass, what only matmuls read is packed to bf16 */
     int sequences; /* most */
     int rows;      /* of the last forward */
     struct attention_shape shape;
@@ -44,5 +46,22 @@ struct model {
     float *dhead; /* (V, d) tied: the head's part */
     void *memory;
 };
+
+/* An activation that only matmuls read, in its buffer. */
+static inline struct operand model_operand(const struct model *m, float *buffer)
+{
+    return m->packed ? (struct operand){.packed = (uint16_t *)buffer}
+                     : (struct operand){.full = buffer};
+}
+
+/* A weight matrix. */
+static inline struct operand model_weight(const struct model *m, const struct weights *weights,
+                                          int tensor)
+{
+    const size_t offset = m->layout->tensor[tensor].offset;
+    return m->packed && weights->packed
+               ? (struct operand){.packed = (uint16_t *)weights->packed + offset}
+               : operand_full(weights->operands + offset);
+}
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "study/arena.h"
+#include "study/gemm.h"
 #include "study/optimizer.h"
 
 enum { TREE_LEVELS = 24 };
@@ -17,7 +18,9 @@ struct trainer {
     const struct kernels *kernels;
     struct model *model;
     struct optimizer optimizer;
-    float *operands;              /* master rounded to the half type; fp32: master itself */
+    /* master rounded to the half type; fp32: master itself. Where matmuls take packed numbers the buffer holds those. */
+    float *operands;
+    bool packed;
     float *gradient[TREE_LEVELS]; /* one per open level of the tree */
     int micro_batches;            /* of this rank */
     uint8_t *inputs, *targets;    /* (N) */
@@ -59,6 +62,7 @@ int trainer_create(struct error *err, struct team *team, const struct corpus *co
     t->cell = cell;
     t->micro_batches = all / team->size;
     t->kernels = kernels_get();
+    t->packed = cell->train.precision == PRECISION_BF16 && gemm_bf16_native();
     carve(&arena, t);
     /* Zero, and not touched yet: what gradients will take is free for a checkpoint while it is read. */
     t->memory = calloc(1, arena.used + 64);
@@ -96,7 +100,11 @@ static int micro_batch(struct error *err, struct trainer *t, int index, float *g
     const struct cell *cell = t->cell;
     const int context = cell->size.context, sequences = cell->train.micro_batch;
     const int first = index * sequences, rows = sequences * context;
-    const struct weights weights = {.master = t->optimizer.master, .operands = t->operands};
+    const struct weights weights = {
+        .master = t->optimizer.master,
+        .operands = t->packed ? NULL : t->operands,
+        .packed = t->packed ? (const uint16_t *)t->operands : NULL,
+    };
     const struct dropout dropout = {.p = cell->train.dropout,
                                     .seed = cell->init_seed,
                                     .step = (uint32_t)t->step,
@@ -145,7 +153,9 @@ int trainer_step(struct error *err, struct trainer *t, struct train_step *result
     int status = STATUS_OK;
     const struct cell *cell = t->cell;
     double loss = 0;
-    if (t->operands != t->optimizer.master) {
+    if (t->packed) {
+        t->kernels->pack_bf16(t->layout->length, t->optimizer.master, (uint16_t *)t->operands);
+    } else if (t->operands != t->optimizer.master) {
         t->kernels->round(cell->train.precision, t->layout->length, t->optimizer.master,
                           t->operands);
     }

@@ -68,6 +68,44 @@ struct head {
     float *p, *ds;           /* (BLOCK, T) */
 };
 
+/* Columns up to which a tile of rows ending before row `end` has scores; of its last row and of all before it the rest is
+ * zero, up to there. */
+INLINE int tile_keys(int end)
+{
+    return (end + VL - 1) / VL * VL;
+}
+
+/* Causal products of the BLOCK rows from t0 on, none above the diagonal's tiles. Scores p (BLOCK, T) = x (BLOCK, hd)·yt (hd, T). */
+INLINE void scores(const struct head *h, int t0, int hd, const float *x, const float *yt, float *p)
+{
+    const size_t w = (size_t)h->width, padded = (size_t)h->padded;
+    for (int r = 0; r < BLOCK; r += TILE_ROWS) {
+        product(0, TILE_ROWS, tile_keys(t0 + r + TILE_ROWS), hd, x + r * w, w, 1, yt, padded,
+                p + r * padded, padded);
+    }
+}
+
+/* out (BLOCK, hd) = p (BLOCK, T)·y (T, hd) */
+INLINE void weighted(const struct head *h, int t0, const float *p, const float *y, float *out)
+{
+    const size_t w = (size_t)h->width, padded = (size_t)h->padded;
+    for (int r = 0; r < BLOCK; r += TILE_ROWS) {
+        product(0, TILE_ROWS, h->width, t0 + r + TILE_ROWS, p + r * padded, padded, 1, y, w,
+                out + r * w, w);
+    }
+}
+
+/* out (T, hd) += pᵀ x (BLOCK, hd) */
+INLINE void scattered(const struct head *h, int t0, const float *p, const float *x, float *out)
+{
+    const size_t w = (size_t)h->width, padded = (size_t)h->padded;
+    product(1, t0, h->width, BLOCK, p, 1, padded, x, w, out, w);
+    for (int r = 0; r < BLOCK; r += TILE_ROWS) {
+        product(1, TILE_ROWS, h->width, BLOCK - r, p + r * padded + t0 + r, 1, padded, x + r * w, w,
+                out + (t0 + r) * w, w);
+    }
+}
+
 static struct head head_carve(int context, int head_dim, float *scratch)
 {
     struct head h;
@@ -88,8 +126,8 @@ static struct head head_carve(int context, int head_dim, float *scratch)
 static void head_copy(const struct attention_shape *s, const struct head *h, const float *from,
                       size_t stride, float *to)
 {
-    for (int t = 0; t < s->context; t++) {
-        memcpy(to + (size_t)t * h->width, from + t * stride, (size_t)s->head_dim * sizeof *to);
+    for (int t = 0; t < s->context; t++, from += stride, to += h->width) {
+        FOR_VECTORS(s->head_dim, { STORE(to, LOAD(from)); });
     }
 }
 
@@ -112,11 +150,25 @@ static void head_rotate(enum precision precision, const struct attention_shape *
     }
 }
 
+/* Four by four in registers; padded and width are multiples of four. */
 static void head_transpose(const struct head *h, const float *x, float *xt)
 {
-    for (int t = 0; t < h->padded; t++) {
-        for (int c = 0; c < h->width; c++) {
-            xt[(size_t)c * h->padded + t] = x[(size_t)t * h->width + c];
+    const size_t w = (size_t)h->width, padded = (size_t)h->padded;
+    for (size_t t = 0; t < padded; t += 4) {
+        for (size_t c = 0; c < w; c += 4) {
+            const vf4 r0 = *(const vf4_unaligned *)(x + t * w + c);
+            const vf4 r1 = *(const vf4_unaligned *)(x + (t + 1) * w + c);
+            const vf4 r2 = *(const vf4_unaligned *)(x + (t + 2) * w + c);
+            const vf4 r3 = *(const vf4_unaligned *)(x + (t + 3) * w + c);
+            const vf4 a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
+            const vf4 b = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+            const vf4 e = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+            const vf4 f = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+            float *to = xt + c * padded + t;
+            *(vf4_unaligned *)to = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+            *(vf4_unaligned *)(to + padded) = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+            *(vf4_unaligned *)(to + 2 * padded) = __builtin_shufflevector(e, f, 0, 1, 4, 5);
+            *(vf4_unaligned *)(to + 3 * padded) = __builtin_shufflevector(e, f, 2, 3, 6, 7);
         }
     }
 }
@@ -144,8 +196,8 @@ INLINE vf row_exp(vf x, int j, int t, float max)
 }
 
 void KERNEL(attention_forward)(enum precision precision, const struct attention_shape *s,
-                               const float *qkv, float *out, float *row_max, float *row_scale,
-                               float *scratch)
+                               const float *qkv, struct operand out, float *row_max,
+                               float *row_scale, float *scratch)
 {
     const struct head h = head_carve(s->context, s->head_dim, scratch);
     const int T = s->context, hd = s->head_dim, d = s->heads * hd;
@@ -156,7 +208,7 @@ void KERNEL(attention_forward)(enum precision precision, const struct attention_
     for (int unit = 0; unit < s->sequences * s->heads; unit++) {
         const size_t first = (size_t)(unit / s->heads) * T;
         const float *from = qkv + first * stride + (size_t)(unit % s->heads) * hd;
-        float *to = out + first * d + (size_t)(unit % s->heads) * hd;
+        const size_t to = first * d + (size_t)(unit % s->heads) * hd;
         float *max_t = row_max + (size_t)unit * T, *scale_t = row_scale + (size_t)unit * T;
         head_copy(s, &h, from, stride, h.q);
         head_copy(s, &h, from + d, stride, h.k);
@@ -167,39 +219,38 @@ void KERNEL(attention_forward)(enum precision precision, const struct attention_
 
         for (int t0 = 0; t0 < T; t0 += BLOCK) {
             const int keys = t0 + BLOCK;
-            product(0, BLOCK, keys, hd, h.q + (size_t)t0 * h.width, (size_t)h.width, 1, h.kt,
-                    (size_t)h.padded, h.p, (size_t)h.padded);
+            scores(&h, t0, hd, h.q + (size_t)t0 * h.width, h.kt, h.p);
             for (int t = t0; t < keys; t++) {
                 float *row = h.p + (size_t)(t - t0) * h.padded;
+                const int end = tile_keys(t + 1);
                 if (t >= T) {
-                    memset(row, 0, (size_t)keys * sizeof *row);
+                    memset(row, 0, (size_t)end * sizeof *row);
                     continue;
                 }
                 vf largest = vset(-INFINITY), sum = {0};
-                for (int j = 0; j < keys; j += VL) {
+                for (int j = 0; j < end; j += VL) {
                     vf x = row_scores(precision, row, j, t, scale);
                     largest = vselect(x > largest, x, largest);
                     vstore(row + j, x);
                 }
                 const float max = vmax(largest);
-                for (int j = 0; j < keys; j += VL) {
+                for (int j = 0; j < end; j += VL) {
                     vf e = row_exp(vload(row + j), j, t, max);
                     sum += e;
                     vstore(row + j, e);
                 }
                 const float inverse = 1.0f / vsum(sum);
-                for (int j = 0; j < keys; j += VL) {
+                for (int j = 0; j < end; j += VL) {
                     vstore(row + j, vround(precision, vload(row + j) * inverse));
                 }
                 max_t[t] = max;
                 scale_t[t] = inverse;
             }
-            product(0, BLOCK, h.width, keys, h.p, (size_t)h.padded, 1, h.v, (size_t)h.width, h.dq,
-                    (size_t)h.width);
+            weighted(&h, t0, h.p, h.v, h.dq);
             for (int t = t0; t < keys && t < T; t++) {
                 const float *o = h.dq + (size_t)(t - t0) * h.width;
-                float *y = to + (size_t)t * d;
-                FOR_VECTORS(hd, { STORE(y, vround(precision, LOAD(o))); });
+                FOR_VECTORS(
+                    hd, { STORE_OPERAND(out, to + (size_t)t * d, vround(precision, LOAD(o))); });
             }
         }
     }
@@ -207,7 +258,7 @@ void KERNEL(attention_forward)(enum precision precision, const struct attention_
 
 void KERNEL(attention_backward)(enum precision precision, const struct attention_shape *s,
                                 const float *qkv, const float *dout, const float *row_max,
-                                const float *row_scale, float *dqkv, float *scratch)
+                                const float *row_scale, struct operand dqkv, float *scratch)
 {
     const struct head h = head_carve(s->context, s->head_dim, scratch);
     const int T = s->context, hd = s->head_dim, d = s->heads * hd;
@@ -233,19 +284,20 @@ void KERNEL(attention_backward)(enum precision precision, const struct attention
         for (int t0 = 0; t0 < T; t0 += BLOCK) {
             const int keys = t0 + BLOCK;
             const float *q = h.q + t0 * w, *grad = h.grad + t0 * w;
-            product(0, BLOCK, keys, hd, q, w, 1, h.kt, padded, h.p, padded);
-            product(0, BLOCK, keys, hd, grad, w, 1, h.vt, padded, h.ds, padded);
+            scores(&h, t0, hd, q, h.kt, h.p);
+            scores(&h, t0, hd, grad, h.vt, h.ds);
             for (int t = t0; t < keys; t++) {
                 float *p = h.p + (t - t0) * padded, *ds = h.ds + (t - t0) * padded;
+                const int end = tile_keys(t + 1);
                 if (t >= T) {
-                    memset(p, 0, (size_t)keys * sizeof *p);
-                    memset(ds, 0, (size_t)keys * sizeof *ds);
+                    memset(p, 0, (size_t)end * sizeof *p);
+                    memset(ds, 0, (size_t)end * sizeof *ds);
                     continue;
                 }
                 const float max = row_max[(size_t)unit * T + t];
                 const float inverse = row_scale[(size_t)unit * T + t];
                 vf dot = {0};
-                for (int j = 0; j < keys; j += VL) {
+                for (int j = 0; j < end; j += VL) {
                     vf x = row_exp(row_scores(precision, p, j, t, scale), j, t, max) * inverse;
                     vf dp = vround(precision, vload(ds + j));
                     dot += x * vselect(lane_index + j > t, vset(0), dp);
@@ -253,7 +305,7 @@ void KERNEL(attention_backward)(enum precision precision, const struct attention
                     vstore(ds + j, dp);
                 }
                 const float mean = vsum(dot);
-                for (int j = 0; j < keys; j += VL) {
+                for (int j = 0; j < end; j += VL) {
                     vf x = vload(p + j);
                     vf slope = x * (vload(ds + j) - mean) * scale;
                     slope = vselect(lane_index + j > t, vset(0), slope);
@@ -261,9 +313,9 @@ void KERNEL(attention_backward)(enum precision precision, const struct attention
                     vstore(p + j, vround(precision, x));
                 }
             }
-            product(0, BLOCK, h.width, keys, h.ds, padded, 1, h.k, w, h.dq + t0 * w, w);
-            product(1, keys, h.width, BLOCK, h.ds, 1, padded, q, w, h.dk, w);
-            product(1, keys, h.width, BLOCK, h.p, 1, padded, grad, w, h.dv, w);
+            weighted(&h, t0, h.ds, h.k, h.dq + t0 * w);
+            scattered(&h, t0, h.ds, q, h.dk);
+            scattered(&h, t0, h.p, grad, h.dv);
         }
         KERNEL(round)(precision, padded * w, h.dq, h.dq);
         KERNEL(round)(precision, padded * w, h.dk, h.dk);
@@ -271,10 +323,13 @@ void KERNEL(attention_backward)(enum precision precision, const struct attention
         head_rotate(precision, s, &h, -1.0f, h.dq);
         head_rotate(precision, s, &h, -1.0f, h.dk);
         for (int t = 0; t < T; t++) {
-            float *to = dqkv + (first + t) * stride + column;
-            memcpy(to, h.dq + t * w, (size_t)hd * sizeof *to);
-            memcpy(to + d, h.dk + t * w, (size_t)hd * sizeof *to);
-            memcpy(to + 2 * d, h.dv + t * w, (size_t)hd * sizeof *to);
+            const size_t to = (first + t) * stride + column;
+            const float *dq = h.dq + t * w, *dk = h.dk + t * w, *dv = h.dv + t * w;
+            FOR_VECTORS(hd, {
+                STORE_OPERAND(dqkv, to, LOAD(dq));
+                STORE_OPERAND(dqkv, to + d, LOAD(dk));
+                STORE_OPERAND(dqkv, to + 2 * (size_t)d, LOAD(dv));
+            });
         }
     }
 }

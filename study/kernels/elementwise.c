@@ -7,13 +7,11 @@ void KERNEL(round)(enum precision precision, size_t n, const float *x, float *y)
     FOR_VECTORS(n, { STORE(y, vround(precision, LOAD(x))); });
 }
 
-typedef uint16_t vh __attribute__((vector_size(VL * 2)));
-
 void KERNEL(pack_bf16)(size_t n, const float *x, uint16_t *y)
 {
     FOR_VECTORS(n, {
-        vh half = __builtin_convertvector((vu)LOAD(x) >> 16, vh);
-        memcpy(y + i, &half, left * sizeof *y);
+        struct operand to = {.packed = y};
+        STORE_OPERAND(to, 0, vround_bf16(LOAD(x)));
     });
 }
 
@@ -30,14 +28,12 @@ void KERNEL(bias_round)(enum precision precision, int rows, int n, const float *
     }
 }
 
-void KERNEL(column_sum)(int rows, int n, const float *y, float *sum)
+void KERNEL(column_sum)(int rows, int n, struct operand y, float *sum)
 {
-    memset(sum, 0, (size_t)n * sizeof *sum);
     FOR_VECTORS(n, {
         vf s = {0};
-        const float *p = y;
-        for (int r = 0; r < rows; r++, p += n) {
-            s += LOAD(p);
+        for (int r = 0; r < rows; r++) {
+            s += LOAD_OPERAND(y, (size_t)r * n);
         }
         STORE(sum, s);
     });

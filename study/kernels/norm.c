@@ -4,10 +4,10 @@
 static const float layernorm_epsilon = 1e-5f;
 
 void KERNEL(layernorm_forward)(enum precision precision, int rows, int d, const float *x,
-                               const float *gain, const float *bias, float *out, float *mean,
-                               float *rstd)
+                               const float *gain, const float *bias, struct operand out,
+                               float *mean, float *rstd)
 {
-    for (int r = 0; r < rows; r++, x += d, out += d) {
+    for (int r = 0; r < rows; r++, x += d) {
         vf sum = {0};
         FOR_VECTORS(d, { sum += LOAD(x); });
         const float m = vsum(sum) / (float)d;
@@ -22,8 +22,10 @@ void KERNEL(layernorm_forward)(enum precision precision, int rows, int d, const 
             squares += c * c;
         });
         const float s = 1.0f / sqrtf(vsum(squares) / (float)d + layernorm_epsilon);
-        FOR_VECTORS(
-            d, { STORE(out, vround(precision, (LOAD(x) - m) * s * LOAD(gain) + LOAD(bias))); });
+        FOR_VECTORS(d, {
+            vf y = (LOAD(x) - m) * s * LOAD(gain) + LOAD(bias);
+            STORE_OPERAND(out, (size_t)r * d, vround(precision, y));
+        });
         mean[r] = m;
         rstd[r] = s;
     }
@@ -88,25 +90,25 @@ INLINE vf gelu_slope(vf x)
 }
 
 void KERNEL(activation_forward)(enum activation kind, enum precision precision, int rows, int f,
-                                const float *h, float *a)
+                                const float *h, struct operand a)
 {
     const size_t n = (size_t)rows * f;
     switch (kind) {
     case ACTIVATION_GELU:
-        FOR_VECTORS(n, { STORE(a, vround(precision, gelu(LOAD(h)))); });
+        FOR_VECTORS(n, { STORE_OPERAND(a, 0, vround(precision, gelu(LOAD(h)))); });
         break;
     case ACTIVATION_RELU:
         FOR_VECTORS(n, {
             vf x = LOAD(h);
-            STORE(a, vselect(x < 0.0f, vset(0), x));
+            STORE_OPERAND(a, 0, vselect(x < 0.0f, vset(0), x));
         });
         break;
     case ACTIVATION_SWIGLU:
-        for (int r = 0; r < rows; r++, h += 2 * f, a += f) {
+        for (int r = 0; r < rows; r++, h += 2 * f) {
             const float *up = h + f;
             FOR_VECTORS(f, {
                 vf g = LOAD(h);
-                STORE(a, vround(precision, g * sigmoid(g) * LOAD(up)));
+                STORE_OPERAND(a, (size_t)r * f, vround(precision, g * sigmoid(g) * LOAD(up)));
             });
         }
         break;
@@ -114,27 +116,28 @@ void KERNEL(activation_forward)(enum activation kind, enum precision precision, 
 }
 
 void KERNEL(activation_backward)(enum activation kind, enum precision precision, int rows, int f,
-                                 const float *h, const float *da, float *dh)
+                                 const float *h, const float *da, struct operand dh)
 {
     const size_t n = (size_t)rows * f;
     switch (kind) {
     case ACTIVATION_GELU:
-        FOR_VECTORS(n, { STORE(dh, vround(precision, gelu_slope(LOAD(h)) * LOAD(da))); });
+        FOR_VECTORS(n,
+                    { STORE_OPERAND(dh, 0, vround(precision, gelu_slope(LOAD(h)) * LOAD(da))); });
         break;
     case ACTIVATION_RELU:
-        FOR_VECTORS(n, { STORE(dh, vselect(LOAD(h) > 0.0f, LOAD(da), vset(0))); });
+        FOR_VECTORS(n, { STORE_OPERAND(dh, 0, vselect(LOAD(h) > 0.0f, LOAD(da), vset(0))); });
         break;
     case ACTIVATION_SWIGLU:
-        for (int r = 0; r < rows; r++, h += 2 * f, dh += 2 * f, da += f) {
+        for (int r = 0; r < rows; r++, h += 2 * f, da += f) {
             const float *up = h + f;
-            float *dup = dh + f;
+            const size_t gate = 2 * (size_t)r * f;
             FOR_VECTORS(f, {
                 vf g = LOAD(h);
                 vf s = sigmoid(g);
                 vf silu_slope = s + g * s * (1.0f - s);
                 vf upstream = LOAD(da);
-                STORE(dh, vround(precision, upstream * LOAD(up) * silu_slope));
-                STORE(dup, vround(precision, upstream * g * s));
+                STORE_OPERAND(dh, gate, vround(precision, upstream * LOAD(up) * silu_slope));
+                STORE_OPERAND(dh, gate + f, vround(precision, upstream * g * s));
             });
         }
         break;

@@ -7,24 +7,24 @@
 void KERNEL(round)(enum precision precision, size_t n, const float *x, float *y);
 void KERNEL(pack_bf16)(size_t n, const float *x, uint16_t *y);
 void KERNEL(bias_round)(enum precision precision, int rows, int n, const float *bias, float *y);
-void KERNEL(column_sum)(int rows, int n, const float *y, float *sum);
+void KERNEL(column_sum)(int rows, int n, struct operand y, float *sum);
 void KERNEL(layernorm_forward)(enum precision precision, int rows, int d, const float *x,
-                               const float *gain, const float *bias, float *out, float *mean,
-                               float *rstd);
+                               const float *gain, const float *bias, struct operand out,
+                               float *mean, float *rstd);
 void KERNEL(layernorm_backward)(enum precision precision, int rows, int d, const float *dout1,
                                 const float *dout2, const float *x, const float *mean,
                                 const float *rstd, const float *gain, float *dgain, float *dbias,
                                 float *dx);
 void KERNEL(activation_forward)(enum activation kind, enum precision precision, int rows, int f,
-                                const float *h, float *a);
+                                const float *h, struct operand a);
 void KERNEL(activation_backward)(enum activation kind, enum precision precision, int rows, int f,
-                                 const float *h, const float *da, float *dh);
+                                 const float *h, const float *da, struct operand dh);
 void KERNEL(attention_forward)(enum precision precision, const struct attention_shape *shape,
-                               const float *qkv, float *out, float *row_max, float *row_scale,
-                               float *scratch);
+                               const float *qkv, struct operand out, float *row_max,
+                               float *row_scale, float *scratch);
 void KERNEL(attention_backward)(enum precision precision, const struct attention_shape *shape,
                                 const float *qkv, const float *dout, const float *row_max,
-                                const float *row_scale, float *dqkv, float *scratch);
+                                const float *row_scale, struct operand dqkv, float *scratch);
 void KERNEL(dropout_mask)(struct dropout_key key, double p, int sequences, int per_sequence,
                           uint8_t *mask);
 void KERNEL(residual)(enum precision precision, size_t n, const float *x, const float *b1,

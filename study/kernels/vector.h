@@ -64,23 +64,67 @@ INLINE void vstore_part(float *p, vf x, size_t n)
 {
     memcpy(p, &x, n * sizeof *p);
 }
+/* Sum and maximum: the upper half onto the lower one, again and again. */
+typedef float vf8 __attribute__((vector_size(32)));
+typedef float vf4 __attribute__((vector_size(16)));
+typedef float vf4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t vi8 __attribute__((vector_size(32)));
+typedef int32_t vi4 __attribute__((vector_size(16)));
+#define LOWER_8(x) __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7)
+#define UPPER_8(x) __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15)
+#define LOWER_4(x) __builtin_shufflevector(x, x, 0, 1, 2, 3)
+#define UPPER_4(x) __builtin_shufflevector(x, x, 4, 5, 6, 7)
+
+INLINE float sum4(vf4 x)
+{
+    x += __builtin_shufflevector(x, x, 2, 3, 2, 3);
+    return x[0] + x[1];
+}
+INLINE vf4 max4(vf4 a, vf4 b)
+{
+    vi4 larger = a > b;
+    return (vf4)((larger & (vi4)a) | (~larger & (vi4)b));
+}
+INLINE float largest4(vf4 x)
+{
+    x = max4(x, __builtin_shufflevector(x, x, 2, 3, 2, 3));
+    return x[0] > x[1] ? x[0] : x[1];
+}
+#if VL == 16
+INLINE vf8 max8(vf8 a, vf8 b)
+{
+    vi8 larger = a > b;
+    return (vf8)((larger & (vi8)a) | (~larger & (vi8)b));
+}
 INLINE float vsum(vf x)
 {
-    for (int half = VL / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) {
-            x[i] += x[i + half];
-        }
-    }
-    return x[0];
+    vf8 half = LOWER_8(x) + UPPER_8(x);
+    return sum4(LOWER_4(half) + UPPER_4(half));
 }
 INLINE float vmax(vf x)
 {
-    float m = x[0];
-    for (int i = 1; i < VL; i++) {
-        m = x[i] > m ? x[i] : m;
-    }
-    return m;
+    vf8 half = max8(LOWER_8(x), UPPER_8(x));
+    return largest4(max4(LOWER_4(half), UPPER_4(half)));
 }
+#elif VL == 8
+INLINE float vsum(vf x)
+{
+    return sum4(LOWER_4(x) + UPPER_4(x));
+}
+INLINE float vmax(vf x)
+{
+    return largest4(max4(LOWER_4(x), UPPER_4(x)));
+}
+#else
+INLINE float vsum(vf x)
+{
+    return sum4(x);
+}
+INLINE float vmax(vf x)
+{
+    return largest4(x);
+}
+#endif
 INLINE vf vselect(vi mask, vf yes, vf no)
 {
     return (vf)((mask & (vi)yes) | (~mask & (vi)no));
@@ -163,6 +207,30 @@ INLINE vf vround(enum precision precision, vf x)
                                          : x;
 }
 
+typedef uint16_t vh __attribute__((vector_size(VL * 2)));
+
+/* The first n ≤ VL numbers at `at`; of a packed operand, x is rounded to bf16. */
+INLINE void operand_store(struct operand o, size_t at, vf x, size_t n)
+{
+    if (o.packed) {
+        vh half = __builtin_convertvector((vu)x >> 16, vh);
+        memcpy(o.packed + at, &half, n * sizeof half[0]);
+    } else {
+        memcpy(o.full + at, &x, n * sizeof x[0]);
+    }
+}
+INLINE vf operand_load(struct operand o, size_t at, size_t n)
+{
+    vf x = {0};
+    vh half = {0};
+    if (o.packed) {
+        memcpy(&half, o.packed + at, n * sizeof half[0]);
+        return (vf)(__builtin_convertvector(half, vu) << 16);
+    }
+    memcpy(&x, o.full + at, n * sizeof x[0]);
+    return x;
+}
+
 /*
  * Run the body over 0 … n−1 in vectors; in it, `i` is the index, LOAD and STORE move VL floats, or what is left of them at the
  * end. The loop is written once and compiled for both.
@@ -182,7 +250,10 @@ INLINE vf vround(enum precision precision, vf x)
             __VA_ARGS__                                                                            \
         }                                                                                          \
     } while (0)
-#define LOAD(p)     (part ? vload_part((p) + i, left) : vload((p) + i))
-#define STORE(p, x) (part ? vstore_part((p) + i, (x), left) : vstore((p) + i, (x)))
+#define LOAD(p) (part ? vload_part((p) + i, left) : vload((p) + i))
+/* The same of an operand, from its element `at`. */
+#define LOAD_OPERAND(o, at)     operand_load((o), (at) + i, part ? left : VL)
+#define STORE_OPERAND(o, at, x) operand_store((o), (at) + i, (x), part ? left : VL)
+#define STORE(p, x)             (part ? vstore_part((p) + i, (x), left) : vstore((p) + i, (x)))
 
 #endif

@@ -51,9 +51,10 @@ cleanup:
 static int matmuls_site(struct error *err, struct matmuls *m, int i)
 {
     int status = STATUS_OK;
-    TRY(gemm_forward(err, m->gemm, m->precision, m->rows, m->in[i], m->out[i], m->x, m->w, m->y));
-    TRY(gemm_backward(err, m->gemm, m->precision, m->rows, m->in[i], m->out[i], m->y, m->x, m->w,
-                      m->dw, m->dx));
+    const struct operand x = operand_full(m->x), w = operand_full(m->w);
+    TRY(gemm_forward(err, m->gemm, m->precision, m->rows, m->in[i], m->out[i], x, w, m->y));
+    TRY(gemm_backward(err, m->gemm, m->precision, m->rows, m->in[i], m->out[i], operand_full(m->y),
+                      x, w, m->dw, m->dx));
 cleanup:
     return status;
 }

@@ -64,11 +64,11 @@ static void run(const struct kernels *k, struct attention_case *c, enum precisio
     memset(c->scratch, 0xff, n * sizeof(float));
     memset(c->out, 0xff, c->rows * c->d * sizeof(float));
     memset(c->dqkv, 0xff, c->rows * 3 * c->d * sizeof(float));
-    k->attention_forward(precision, &c->shape, c->qkv, c->out, c->row_max, c->row_scale,
-                         c->scratch);
+    k->attention_forward(precision, &c->shape, c->qkv, operand_full(c->out), c->row_max,
+                         c->row_scale, c->scratch);
     memset(c->scratch, 0xff, n * sizeof(float));
-    k->attention_backward(precision, &c->shape, c->qkv, c->dout, c->row_max, c->row_scale, c->dqkv,
-                          c->scratch);
+    k->attention_backward(precision, &c->shape, c->qkv, c->dout, c->row_max, c->row_scale,
+                          operand_full(c->dqkv), c->scratch);
 }
 
 /* Reference =================================================================================== */

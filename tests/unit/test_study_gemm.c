@@ -35,8 +35,11 @@ static void check_float(struct gemm *gemm, enum precision precision, int rows, i
     memset(y, 0xff, ny * sizeof *y);
     memset(dx, 0xff, nx * sizeof *dx);
     memset(dw, 0xff, nw * sizeof *dw);
-    assert_int_equal(gemm_forward(&err, gemm, precision, rows, in, out, x, w, y), STATUS_OK);
-    assert_int_equal(gemm_backward(&err, gemm, precision, rows, in, out, dy, x, w, dw, dx),
+    assert_int_equal(
+        gemm_forward(&err, gemm, precision, rows, in, out, operand_full(x), operand_full(w), y),
+        STATUS_OK);
+    assert_int_equal(gemm_backward(&err, gemm, precision, rows, in, out, operand_full(dy),
+                                   operand_full(x), operand_full(w), dw, dx),
                      STATUS_OK);
     fixture_near("y", ny, y, want_y, 1e-5);
     fixture_near("dx", nx, dx, want_dx, 1e-5);
@@ -117,7 +120,8 @@ static void test_half_operands(void **state)
         for (int i = 0; i < OUT * IN; i++) {
             w[i] = (float)((int)(fixture_bits(&seed) % (2 * most + 1)) - most) * 0x1p-3f;
         }
-        assert_int_equal(gemm_forward(&err, gemm, fixture_precision[p], ROWS, IN, OUT, x, w, y),
+        assert_int_equal(gemm_forward(&err, gemm, fixture_precision[p], ROWS, IN, OUT,
+                                      operand_full(x), operand_full(w), y),
                          STATUS_OK);
         for (int r = 0; r < ROWS; r++) {
             for (int o = 0; o < OUT; o++) {
@@ -149,7 +153,8 @@ static void test_not_finite(void **state)
         }
         x[IN + 3] = INFINITY;
         x[2 * IN + 5] = NAN;
-        assert_int_equal(gemm_forward(&err, gemm, fixture_precision[p], ROWS, IN, OUT, x, w, y),
+        assert_int_equal(gemm_forward(&err, gemm, fixture_precision[p], ROWS, IN, OUT,
+                                      operand_full(x), operand_full(w), y),
                          STATUS_OK);
         for (int o = 0; o < OUT; o++) {
             assert_true(y[o] == IN && isinf(y[OUT + o]) && isnan(y[2 * OUT + o]));
@@ -247,9 +252,10 @@ static void *multiply(void *context)
     for (int i = 0; i < ROUNDS && p->status == STATUS_OK; i++) {
         for (int t = 0; t < 3; t++) {
             const enum precision precision = fixture_precision[t];
-            p->status |= gemm_forward(&err, gemm, precision, ROWS, IN, OUT, p->x, p->w, p->y[t]);
-            p->status |= gemm_backward(&err, gemm, precision, ROWS, IN, OUT, p->dy, p->x, p->w,
-                                       p->dw[t], p->dx[t]);
+            p->status |= gemm_forward(&err, gemm, precision, ROWS, IN, OUT, operand_full(p->x),
+                                      operand_full(p->w), p->y[t]);
+            p->status |= gemm_backward(&err, gemm, precision, ROWS, IN, OUT, operand_full(p->dy),
+                                       operand_full(p->x), operand_full(p->w), p->dw[t], p->dx[t]);
         }
         p->status |= gemm_int8(&err, ROWS, IN, OUT, p->codes_x, p->codes_w, p->integer);
     }

@@ -83,7 +83,7 @@ static void linear_gradient(const struct plain *m, int layer, enum site site, co
     float *db = layout_at(m->l, b->bias[site], m->g);
     multiply(m, out, in, N, dy, 1, out, x, in, 1, NULL, layout_at(m->l, b->weight[site], m->g));
     if (db) {
-        m->k->column_sum(N, out, dy, db);
+        m->k->column_sum(N, out, operand_full(dy), db);
     }
     multiply(m, N, in, out, dy, out, 1, layout_of(m->l, b->weight[site], m->operands), in, 1, NULL,
              dx);
@@ -93,7 +93,7 @@ static void norm(const struct plain *m, int gain, int bias, const float *x, floa
                  float *rstd)
 {
     m->k->layernorm_forward(m->precision, N, D, x, layout_of(m->l, gain, m->p),
-                            layout_of(m->l, bias, m->p), y, mean, rstd);
+                            layout_of(m->l, bias, m->p), operand_full(y), mean, rstd);
 }
 
 static void draw(const struct plain *m, int site, uint8_t *mask)
@@ -114,7 +114,8 @@ static void feed_forward(struct plain *m, int layer, const float *x, float *y)
 {
     struct plain_block *b = &m->block[layer];
     linear(m, layer, SITE_FFN_IN, x, b->hidden);
-    m->k->activation_forward(m->l->model.activation, m->precision, N, F, b->hidden, b->activated);
+    m->k->activation_forward(m->l->model.activation, m->precision, N, F, b->hidden,
+                             operand_full(b->activated));
     linear(m, layer, SITE_FFN_OUT, b->activated, y);
 }
 
@@ -133,8 +134,8 @@ static void plain_forward(struct plain *m, const uint8_t *tokens)
         norm(m, l->block[i].norm_gain[0], l->block[i].norm_bias[0], b->in, b->norm[0], b->mean[0],
              b->rstd[0]);
         linear(m, i, SITE_QKV, b->norm[0], b->qkv);
-        m->k->attention_forward(m->precision, &m->shape, b->qkv, b->attention, b->row_max,
-                                b->row_scale, m->scratch);
+        m->k->attention_forward(m->precision, &m->shape, b->qkv, operand_full(b->attention),
+                                b->row_max, b->row_scale, m->scratch);
         linear(m, i, SITE_ATTN_OUT, b->attention, branch[0]);
         if (l->model.block == BLOCK_PARALLEL) {
             feed_forward(m, i, b->norm[0], branch[1]);
@@ -170,7 +171,8 @@ static void feed_forward_gradient(struct plain *m, int layer, const float *x, co
     float dy[N * D], da[N * F], dh[N * 2 * F];
     m->k->mask_scale(m->precision, N * D, dx, b->mask[1], keep(m), dy);
     linear_gradient(m, layer, SITE_FFN_OUT, b->activated, dy, da);
-    m->k->activation_backward(m->l->model.activation, m->precision, N, F, b->hidden, da, dh);
+    m->k->activation_backward(m->l->model.activation, m->precision, N, F, b->hidden, da,
+                              operand_full(dh));
     linear_gradient(m, layer, SITE_FFN_IN, x, dh, dnorm);
 }
 
@@ -180,8 +182,8 @@ static void attention_gradient(struct plain *m, int layer, const float *dx, floa
     float dy[N * D], da[N * D], dqkv[N * 3 * D];
     m->k->mask_scale(m->precision, N * D, dx, b->mask[0], keep(m), dy);
     linear_gradient(m, layer, SITE_ATTN_OUT, b->attention, dy, da);
-    m->k->attention_backward(m->precision, &m->shape, b->qkv, da, b->row_max, b->row_scale, dqkv,
-                             m->scratch);
+    m->k->attention_backward(m->precision, &m->shape, b->qkv, da, b->row_max, b->row_scale,
+                             operand_full(dqkv), m->scratch);
     linear_gradient(m, layer, SITE_QKV, b->norm[0], dqkv, dnorm);
 }
 

@@ -216,7 +216,7 @@ static void test_bias_and_sums(void **state)
                 columns[i % n] += y[i];
                 squares += (double)y[i] * y[i];
             }
-            k->column_sum(ROWS, n, y, sum);
+            k->column_sum(ROWS, n, operand_full(y), sum);
             fixture_near("column_sum", n, sum, columns, 1e-6);
             const double ours = k->squared_sum(all, y);
             assert_true(fabs(ours - squares) <= 1e-14 * squares);

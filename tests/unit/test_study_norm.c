@@ -66,13 +66,14 @@ static void check_norm(const struct kernels *k, const struct norm_case *c)
     float mean[ROWS], rstd[ROWS];
     float *full = malloc(c->n * sizeof *full), *half = malloc(c->n * sizeof *half);
     float *dgain = malloc(c->d * sizeof *dgain), *dbias = malloc(c->d * sizeof *dbias);
-    k->layernorm_forward(PRECISION_FP32, ROWS, c->d, c->x, c->gain, c->bias, full, mean, rstd);
+    k->layernorm_forward(PRECISION_FP32, ROWS, c->d, c->x, c->gain, c->bias, operand_full(full),
+                         mean, rstd);
     fixture_near("layernorm", c->n, full, c->out, 1e-5);
     fixture_near("layernorm mean", ROWS, mean, c->mean, 1e-6);
     fixture_near("layernorm rstd", ROWS, rstd, c->rstd, 1e-5);
     for (int p = 1; p < 3; p++) {
-        k->layernorm_forward(fixture_precision[p], ROWS, c->d, c->x, c->gain, c->bias, half, mean,
-                             rstd);
+        k->layernorm_forward(fixture_precision[p], ROWS, c->d, c->x, c->gain, c->bias,
+                             operand_full(half), mean, rstd);
         fixture_rounded(k, fixture_precision[p], "layernorm", c->n, full, half);
     }
     memcpy(full, c->dx, c->n * sizeof *full);
@@ -155,19 +156,20 @@ static void check_activation(const struct kernels *k, enum activation kind, int 
         }
         }
     }
-    k->activation_forward(kind, PRECISION_FP32, ROWS, f, h, a);
-    k->activation_backward(kind, PRECISION_FP32, ROWS, f, h, da, dh);
+    k->activation_forward(kind, PRECISION_FP32, ROWS, f, h, operand_full(a));
+    k->activation_backward(kind, PRECISION_FP32, ROWS, f, h, da, operand_full(dh));
     fixture_near_each(activation_name(kind), n, a, want, 1e-5, 1e-9);
     fixture_near(activation_name(kind), all, dh, want_dh, 1e-5);
     for (int p = 1; p < 3; p++) {
         float *rounded = malloc(all * sizeof *rounded), *given = malloc(n * sizeof *given);
         k->round(fixture_precision[p], all, h, rounded);
         k->round(fixture_precision[p], n, da, given);
-        k->activation_forward(kind, PRECISION_FP32, ROWS, f, rounded, a);
-        k->activation_forward(kind, fixture_precision[p], ROWS, f, rounded, ah);
+        k->activation_forward(kind, PRECISION_FP32, ROWS, f, rounded, operand_full(a));
+        k->activation_forward(kind, fixture_precision[p], ROWS, f, rounded, operand_full(ah));
         fixture_rounded(k, fixture_precision[p], activation_name(kind), n, a, ah);
-        k->activation_backward(kind, PRECISION_FP32, ROWS, f, rounded, given, dh);
-        k->activation_backward(kind, fixture_precision[p], ROWS, f, rounded, given, dhh);
+        k->activation_backward(kind, PRECISION_FP32, ROWS, f, rounded, given, operand_full(dh));
+        k->activation_backward(kind, fixture_precision[p], ROWS, f, rounded, given,
+                               operand_full(dhh));
         fixture_rounded(k, fixture_precision[p], activation_name(kind), all, dh, dhh);
         free(rounded), free(given);
     }
@@ -201,11 +203,12 @@ static void test_activations_far(void **state)
     {
         for (int i = 0; i < 6; i++) {
             const double want = x[i] > 0 ? x[i] : 0, slope = x[i] > 0;
-            k->activation_forward(ACTIVATION_GELU, PRECISION_FP32, 1, 6, x, a);
-            k->activation_backward(ACTIVATION_GELU, PRECISION_FP32, 1, 6, x, one, dh);
+            k->activation_forward(ACTIVATION_GELU, PRECISION_FP32, 1, 6, x, operand_full(a));
+            k->activation_backward(ACTIVATION_GELU, PRECISION_FP32, 1, 6, x, one, operand_full(dh));
             assert_true(fabs(a[i] - want) <= 1e-6 * want + 1e-20 && fabs(dh[i] - slope) < 1e-6);
-            k->activation_forward(ACTIVATION_SWIGLU, PRECISION_FP32, 1, 6, gated, a);
-            k->activation_backward(ACTIVATION_SWIGLU, PRECISION_FP32, 1, 6, gated, one, dh);
+            k->activation_forward(ACTIVATION_SWIGLU, PRECISION_FP32, 1, 6, gated, operand_full(a));
+            k->activation_backward(ACTIVATION_SWIGLU, PRECISION_FP32, 1, 6, gated, one,
+                                   operand_full(dh));
             assert_true(fabs(a[i] - 2 * want) <= 1e-6 * want + 1e-11);
             assert_true(fabs(dh[i] - 2 * slope) < 1e-10);
             assert_true(fabs(dh[i + 6] - want) <= 1e-6 * want + 1e-11);

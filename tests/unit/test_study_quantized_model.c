@@ -120,12 +120,14 @@ static void check_sites(struct setup *s, const struct quantizer *q, const float 
         .sequences = SEQUENCES, .context = CONTEXT, .heads = HEADS, .head_dim = D / HEADS};
     float row_max[N * HEADS], row_scale[N * HEADS];
     float *scratch = malloc(attention_scratch(CONTEXT, D / HEADS) * sizeof *scratch);
-    k->attention_forward(PRECISION_FP32, &shape, full[SITE_QKV], next, row_max, row_scale, scratch);
+    k->attention_forward(PRECISION_FP32, &shape, full[SITE_QKV], operand_full(next), row_max,
+                         row_scale, scratch);
     for (int i = 0; i < N * D; i++) {
         want[i] = next[i];
     }
     fixture_near("input of attn_out", N * D, seen->input[SITE_ATTN_OUT], want, 1e-5);
-    k->activation_forward(l->model.activation, PRECISION_FP32, N, F, full[SITE_FFN_IN], next);
+    k->activation_forward(l->model.activation, PRECISION_FP32, N, F, full[SITE_FFN_IN],
+                          operand_full(next));
     for (int i = 0; i < N * F; i++) {
         want[i] = next[i];
     }
@@ -138,7 +140,7 @@ static void check_sites(struct setup *s, const struct quantizer *q, const float 
         x[i] += full[SITE_ATTN_OUT][i] + full[SITE_FFN_OUT][i];
     }
     k->layernorm_forward(PRECISION_FP32, N, D, x, layout_of(l, l->final_gain, s->p),
-                         layout_of(l, l->final_bias, s->p), norm, mean, rstd);
+                         layout_of(l, l->final_bias, s->p), operand_full(norm), mean, rstd);
     const float *head = layout_of(l, l->head, s->p);
     for (int i = 0; i < N * V; i++) {
         want[i] = 0;
