@@ -118,6 +118,21 @@ static double peak_memory(const struct cell *cell)
     return training + evaluation;
 }
 
+/* Of bf16 training: the unused halves of the buffers whose numbers are packed for the matmuls (weights, normalized
+ * inputs, attention, activated, and the gradients of q k v and hidden). */
+static double packed_memory(const struct cell *cell)
+{
+    double d = cell->size.d_model;
+    double ff = cell->size.d_ff;
+    double ff_in = cell->model.activation == ACTIVATION_SWIGLU ? 2 * ff : ff;
+    double norms = cell->model.block == BLOCK_SEQUENTIAL ? 2 : 1;
+    double rows = (double)cell->train.micro_batch * cell->size.context;
+    double floats = cell->size.layers * (norms * d + d + ff) + d + 3 * d + ff_in;
+    return cell->train.precision == PRECISION_BF16
+               ? 2 * ((double)cell_parameters_total(cell) + rows * floats)
+               : 0;
+}
+
 void cost_of(const struct cell *cell, struct cost *cost)
 {
     double forward = forward_flops(cell);
@@ -125,6 +140,7 @@ void cost_of(const struct cell *cell, struct cost *cost)
     cost->train_flops = 3 * forward * sequences; /* backward = 2 × forward */
     cost->evaluate_flops = forward * evaluated_sequences(cell);
     cost->memory_bytes = peak_memory(cell);
+    cost->packed_bytes = packed_memory(cell);
 }
 
 double cost_process_bytes(double text_bytes)

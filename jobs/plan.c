@@ -60,7 +60,8 @@ struct row {
     double memory;                                       /* largest */
 };
 
-static void row_add(struct row *row, const struct cell *cell, double rate, double process)
+static void row_add(struct row *row, const struct cell *cell, const struct plan_machine *machine,
+                    double process)
 {
     struct cost cost;
     cost_of(cell, &cost);
@@ -69,8 +70,9 @@ static void row_add(struct row *row, const struct cell *cell, double rate, doubl
     row->tokens += (double)cell->tokens;
     row->train_flops += cost.train_flops;
     row->evaluate_flops += cost.evaluate_flops;
-    row->seconds += cost_seconds(&cost, rate);
-    row->memory = fmax(row->memory, process + cost.memory_bytes);
+    row->seconds += cost_seconds(&cost, machine->gflops * 1e9);
+    const double packed = machine->packs_bf16 ? cost.packed_bytes : 0;
+    row->memory = fmax(row->memory, process + cost.memory_bytes - packed);
 }
 
 static void print_row(FILE *out, const char *name, const struct row *row, bool total)
@@ -89,7 +91,7 @@ static void print_row(FILE *out, const char *name, const struct row *row, bool t
 }
 
 static void print_sizes(FILE *out, const struct spec *spec, const struct cell *cells, int count,
-                        double rate, struct row *total)
+                        const struct plan_machine *machine, struct row *total)
 {
     fprintf(out, "%-16s %10s %10s %7s %9s %11s %11s %11s %10s\n", "size", "parameters", "with emb.",
             "cells", "tokens", "FLOP train", "FLOP eval.", "memory/rank", "time");
@@ -99,8 +101,8 @@ static void print_sizes(FILE *out, const struct spec *spec, const struct cell *c
         struct row row = {0};
         for (int i = 0; i < count; i++) {
             if (strcmp(cells[i].size.name, spec->size[s].name) == 0) {
-                row_add(&row, &cells[i], rate, process);
-                row_add(total, &cells[i], rate, process);
+                row_add(&row, &cells[i], machine, process);
+                row_add(total, &cells[i], machine, process);
             }
         }
         if (row.cells > 0) {
@@ -111,8 +113,9 @@ static void print_sizes(FILE *out, const struct spec *spec, const struct cell *c
     fprintf(
         out,
         "tokens, FLOP and time are means per cell (last line: sums); memory is the peak of a rank "
-        "on its largest cell,\nwith %s for program, libraries and text (of which text: %s)\n\n",
-        bytes_text(process, process_text), bytes_text(text, text_text));
+        "on its largest cell,\nwith %s for program, libraries and text (of which text: %s)%s\n\n",
+        bytes_text(process, process_text), bytes_text(text, text_text),
+        machine->packs_bf16 ? ", on CPUs with bf16 instructions like this one" : "");
 }
 
 /* What will run =============================================================================== */
@@ -191,17 +194,17 @@ static void print_memory(FILE *out, double memory, int at_once)
 }
 
 static int print_makespan(struct error *err, FILE *out, const struct cell *cells, int count,
-                          int ranks, double gflops, const struct row *total)
+                          const struct plan_machine *machine, const struct row *total)
 {
     int status = STATUS_OK;
     char makespan_text[TEXT], busy_text[TEXT], flops[TEXT];
-    int workers = ranks > 1 ? ranks - 1 : 1;
+    int workers = machine->ranks > 1 ? machine->ranks - 1 : 1;
     double *seconds = malloc((size_t)count * sizeof *seconds);
     CHECK(err, seconds, STATUS_FAILED, "out of memory for %d cells", count);
     for (int i = 0; i < count; i++) {
         struct cost cost;
         cost_of(&cells[i], &cost);
-        seconds[i] = cost_seconds(&cost, gflops * 1e9);
+        seconds[i] = cost_seconds(&cost, machine->gflops * 1e9);
     }
     double makespan = cost_makespan(seconds, count, workers);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -219,29 +222,30 @@ static int print_makespan(struct error *err, FILE *out, const struct cell *cells
             "Times assume %g GFLOP/s per core for every cell, given with --gflops or its default; "
             "nothing "
             "was measured here. A run learns the real rate from its finished cells.\n",
-            gflops);
+            machine->gflops);
 cleanup:
     free(seconds);
     return status;
 }
 
 int plan_print(struct error *err, FILE *out, const struct spec *spec, const struct cell *cells,
-               int count, int ranks, double gflops)
+               int count, const struct plan_machine *machine)
 {
     int status = STATUS_OK;
     struct row total = {0};
-    CHECK(err, ranks >= 1, STATUS_USAGE, "plan: '%d' ranks; give 1 or more", ranks);
-    CHECK(err, isfinite(gflops) && gflops > 0, STATUS_USAGE,
-          "plan: '%g' GFLOP/s; give a rate above 0", gflops);
+    CHECK(err, machine->ranks >= 1, STATUS_USAGE, "plan: '%d' ranks; give 1 or more",
+          machine->ranks);
+    CHECK(err, isfinite(machine->gflops) && machine->gflops > 0, STATUS_USAGE,
+          "plan: '%g' GFLOP/s; give a rate above 0", machine->gflops);
     CHECK(err, count > 0, STATUS_USAGE, "%s: the study has no cells", spec->path);
     fprintf(out, "%s%s%s (%s, %s)\n", spec->name, spec->title[0] ? ": " : "", spec->title,
             spec->path, design_name(spec->design));
     fprintf(out, "%s%s\n", spec->note, spec->note[0] ? "\n" : "");
-    print_sizes(out, spec, cells, count, gflops * 1e9, &total);
+    print_sizes(out, spec, cells, count, machine, &total);
     print_settings(out, cells, count);
     print_lists(out, spec);
     print_text(out, spec);
-    TRY(print_makespan(err, out, cells, count, ranks, gflops, &total));
+    TRY(print_makespan(err, out, cells, count, machine, &total));
     CHECK(err, fflush(out) == 0 && !ferror(out), STATUS_FAILED, "plan: cannot write the output");
 cleanup:
     return status;

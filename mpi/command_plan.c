@@ -4,6 +4,7 @@
 #include "jobs/plan.h"
 #include "mpi/cli.h"
 #include "mpi/commands.h"
+#include "study/gemm.h"
 
 static const char description[] =
     "Checks a study file and prints what it asks for: cells, parameters, operations,\n"
@@ -15,17 +16,17 @@ int command_plan(struct error *err, int argc, char **argv)
 {
     int status = STATUS_OK;
     bool helped = false, check = false;
-    int ranks = 1, count = 0;
-    double gflops = 60;
+    int count = 0;
+    struct plan_machine machine = {.ranks = 1, .gflops = 60};
     const char *study = NULL;
     struct spec *spec = NULL;
     struct cell *cells = NULL;
     const struct cli_option option[] = {
         {"ranks", "N", "MPI ranks, one of which coordinates (default 1: serial)", CLI_INTEGER,
-         &ranks, 1},
+         &machine.ranks, 1},
         {"gflops", "G",
          "rate of one rank in GFLOP/s (default 60: a small model on an AVX-512 core)", CLI_NUMBER,
-         &gflops, 0},
+         &machine.gflops, 0},
         {"check", NULL, "check the study file, print nothing but its number of cells", CLI_FLAG,
          &check, 0},
     };
@@ -50,7 +51,8 @@ int command_plan(struct error *err, int argc, char **argv)
     if (check) {
         printf("%s: %d cells, nothing to complain about\n", study, count);
     } else {
-        TRY(plan_print(err, stdout, spec, cells, count, ranks, gflops));
+        machine.packs_bf16 = gemm_bf16_native();
+        TRY(plan_print(err, stdout, spec, cells, count, &machine));
     }
 cleanup:
     free(cells);

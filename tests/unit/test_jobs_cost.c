@@ -69,6 +69,11 @@ static void memory(void **state)
 
     other.train.precision = PRECISION_BF16;
     assert_near(memory_of(other) - all, 8 * parameters, 1e-6 * all); /* training and evaluation */
+    struct cost cost;
+    cost_of(&cell, &cost);
+    assert_true(cost.packed_bytes == 0);
+    cost_of(&other, &cost); /* half of the weights' copy, and of some activations */
+    assert_true(cost.packed_bytes > 2 * parameters && cost.packed_bytes < 0.2 * cost.memory_bytes);
     other = cell;
     other.train.batch *= 4; /* four micro-batches: two more levels of the tree */
     assert_near(memory_of(other) - all, 8 * parameters, 1e-6 * all);
@@ -230,11 +235,17 @@ static char *plan_of(const char *file, int ranks, double gflops)
     assert_non_null(out);
     assert_int_equal(spec_read(&err, file, &spec), STATUS_OK);
     assert_int_equal(spec_cells(&err, spec, &cells, &count), STATUS_OK);
-    assert_int_equal(plan_print(&err, out, spec, cells, count, 0, gflops), STATUS_USAGE);
+    assert_int_equal(
+        plan_print(&err, out, spec, cells, count, &(struct plan_machine){0, gflops, false}),
+        STATUS_USAGE);
     error_clear(&err);
-    assert_int_equal(plan_print(&err, out, spec, cells, count, ranks, 0), STATUS_USAGE);
+    assert_int_equal(
+        plan_print(&err, out, spec, cells, count, &(struct plan_machine){ranks, 0, false}),
+        STATUS_USAGE);
     error_clear(&err);
-    assert_int_equal(plan_print(&err, out, spec, cells, count, ranks, gflops), STATUS_OK);
+    assert_int_equal(
+        plan_print(&err, out, spec, cells, count, &(struct plan_machine){ranks, gflops, false}),
+        STATUS_OK);
     fclose(out);
     free(cells);
     spec_free(spec);
