@@ -1,4 +1,5 @@
 #include <mpi.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,12 +41,21 @@ static const char description[] =
     "\n"
     "    STUDY.yaml             the study file\n";
 
+enum { ABORT_SECONDS = 10 }; /* the launcher may not answer */
+
+static void abort_job(int exit_status)
+{
+    signal(SIGALRM, SIG_DFL);
+    alarm(ABORT_SECONDS);
+    MPI_Abort(MPI_COMM_WORLD, exit_status);
+}
+
 /* Communication is broken: no rank can tell the others, so the whole job has to end. */
 static void fatal(const struct error *err)
 {
     fprintf(stderr, "ptqscale: %s\n", err->message);
     fflush(NULL);
-    MPI_Abort(MPI_COMM_WORLD, STATUS_FAILED);
+    abort_job(STATUS_FAILED);
 }
 
 /* Somebody is missing, and MPI_Finalize would wait for it: leave without. */
@@ -53,7 +63,7 @@ static void leave_at_once(enum leave leave, int exit_status)
 {
     fflush(NULL);
     if (leave == LEAVE_ABORT) {
-        MPI_Abort(MPI_COMM_WORLD, exit_status);
+        abort_job(exit_status);
     }
     _exit(exit_status);
 }

@@ -23,10 +23,10 @@ static const double least_steps = 3;   /* that a cell must be able to do before 
 static const double least_seconds = 1; /* … and what beginning it costs */
 
 struct deadline {
-    int64_t when;    /* Unix seconds; 0 = none */
-    const char *job; /* to ask for; NULL = nobody to ask */
-    pid_t asking;    /* squeue that runs; 0 = none */
-    int answer;      /* read end of its output */
+    int64_t when; /* Unix seconds; 0 = none */
+    char job[64]; /* to ask for; "" = nobody to ask */
+    pid_t asking; /* squeue that runs; 0 = none */
+    int answer;   /* read end of its output */
     char text[ANSWER];
     size_t length;
     double asked; /* clock_seconds; 0 = never */
@@ -87,7 +87,8 @@ bool deadline_allows(double left, double expected, int64_t steps)
 int deadline_create(struct error *err, const char *text, struct deadline **deadline)
 {
     int status = STATUS_OK;
-    const char *job = getenv("SLURM_JOB_ID");
+    const char *job = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID");
+    const char *task = getenv("SLURM_ARRAY_TASK_ID");
     struct deadline *d = calloc(1, sizeof *d);
 
     *deadline = NULL;
@@ -95,8 +96,11 @@ int deadline_create(struct error *err, const char *text, struct deadline **deadl
     d->answer = -1;
     if (text != NULL) {
         TRY(deadline_parse(err, text, clock_unix(), &d->when));
-    } else if (job != NULL && job[0] != '\0') {
-        d->job = job;
+    } else if (array != NULL && array[0] != '\0' && task != NULL) {
+        /* One of the tasks has the array's own id, by which squeue would tell of all. */
+        snprintf(d->job, sizeof d->job, "%.30s_%.30s", array, task);
+    } else if (job != NULL) {
+        snprintf(d->job, sizeof d->job, "%.60s", job);
     }
     *deadline = d;
     d = NULL;
@@ -105,25 +109,24 @@ cleanup:
     return status;
 }
 
-static void stop_asking(struct deadline *d, bool end)
+/* It has said all that we want to know: never wait for it, whatever it does. */
+static void stop_asking(struct deadline *d)
 {
-    if (d->asking > 0) {
-        if (end) {
-            kill(d->asking, SIGKILL);
-        }
-        waitpid(d->asking, NULL, 0);
-        d->asking = 0;
-    }
     if (d->answer >= 0) {
         close(d->answer);
         d->answer = -1;
+    }
+    if (d->asking > 0) {
+        kill(d->asking, SIGKILL);
+        waitpid(d->asking, NULL, 0);
+        d->asking = 0;
     }
 }
 
 void deadline_free(struct deadline *d)
 {
     if (d != NULL) {
-        stop_asking(d, true);
+        stop_asking(d);
         free(d);
     }
 }
@@ -147,7 +150,7 @@ static int spawn(struct deadline *d)
     sigset_t none;
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    char *const arguments[] = {"squeue", "-h", "-j", (char *)d->job, "-o", "%e", NULL};
+    char *const arguments[] = {"squeue", "-h", "-j", d->job, "-o", "%e", NULL};
     extern char **environ;
 
     if (pipe2(ends, O_CLOEXEC) != 0) {
@@ -178,7 +181,7 @@ static int spawn(struct deadline *d)
 void deadline_poll(struct deadline *d)
 {
     double now = clock_seconds();
-    if (d->job == NULL) {
+    if (d->job[0] == '\0') {
         return;
     }
     if (d->asking == 0) {
@@ -203,12 +206,12 @@ void deadline_poll(struct deadline *d)
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         if (now - d->asked > ask_patience) {
             warn(d, "squeue does not answer");
-            stop_asking(d, true);
+            stop_asking(d);
         }
         return;
     }
     d->text[d->length] = '\0';
-    stop_asking(d, false);
+    stop_asking(d);
     int64_t when = 0;
     if (deadline_parse_squeue(d->text, &when)) {
         d->when = when;

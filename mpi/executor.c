@@ -94,8 +94,15 @@ bool executor_storage_full(const char *path, const struct error *failure)
 struct keeper {
     const char *out, *id;
     struct team *team;
-    bool failed; /* the folder could not be written or read */
+    char failure[ERROR_MESSAGE]; /* why the folder could not be written or read the last time; "" */
 };
+
+/* What the store's caller fails with may be something else: only a message of ours is the folder's fault. */
+static void note_failure(struct keeper *keeper, int status, const struct error *failure)
+{
+    snprintf(keeper->failure, sizeof keeper->failure, "%s",
+             status == STATUS_OK ? "" : failure->message);
+}
 
 /* A team says that it lives when it is asked whether it was cancelled. */
 static void on_alive(void *context)
@@ -116,7 +123,7 @@ static int on_save(struct error *err, void *context, const struct checkpoint_par
     }
     TRY(checkpoint_save(err, keeper->out, keeper->id, part, count, on_alive, keeper->team));
 cleanup:
-    keeper->failed = status != STATUS_OK;
+    note_failure(keeper, status, err);
     return status;
 }
 
@@ -125,7 +132,7 @@ static int on_load(struct error *err, void *context, void **bytes, size_t *lengt
     struct keeper *keeper = context;
     const int status =
         checkpoint_load(err, keeper->out, keeper->id, on_alive, keeper->team, bytes, length);
-    keeper->failed = status != STATUS_OK;
+    note_failure(keeper, status, err);
     return status;
 }
 
@@ -162,7 +169,8 @@ void executor_run(struct executor *executor, const struct cell *cell, int attemp
     outcome->kind = OUTCOME_FAILED;
     begun = clock_seconds(); /* the cell's own time: the scheduler learns from it */
     status = run_cell(&err, team, executor->corpus, cell, &store, report, report_context, &record);
-    if (status == STATUS_FAILED && keeper.failed) {
+    if (status == STATUS_FAILED && keeper.failure[0] != '\0' &&
+        strstr(err.message, keeper.failure) != NULL) {
         outcome->kind = OUTCOME_NOT_STORED;
     }
     TRY(status);

@@ -1,16 +1,19 @@
 #include "mpi/peers.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "mpi/clock.h"
+#include "mpi/launcher.h"
 
 static const double start_patience = 30; /* seconds until READY, beyond the timeout */
 static const double look_every = 0.25;   /* seconds, for processes that are gone */
 static const double drain_seconds = 0.2; /* for the workers to hear how to leave */
+static const double kill_seconds = 2;    /* for a process that was killed to be gone */
 static const double away = 0.5;          /* seconds: the coordinator was busy with something else */
 
 int peers_create(struct error *err, int count, struct peers **peers)
@@ -95,6 +98,7 @@ static int send_note(struct error *err, struct peers *p, int w, enum tag tag)
         MPI_TRY(err,
                 MPI_Isend(NULL, 0, MPI_BYTE, w + 1, (int)tag, MPI_COMM_WORLD, &p->peer[w].note));
     }
+    p->peer[w].stop_due = tag == TAG_STOP && !over;
 cleanup:
     return status;
 }
@@ -135,16 +139,51 @@ int peers_round(struct error *err, struct peers *p)
     for (int w = 0; w < p->count && gone > away; w++) {
         p->peer[w].heard += gone;
     }
+    for (int w = 0; w < p->count; w++) {
+        if (p->peer[w].stop_due && p->peer[w].busy && !p->peer[w].fenced) {
+            TRY(send_note(err, p, w, TAG_STOP));
+        }
+    }
     if (now - p->pinged >= p->timeout / 4) {
         p->pinged = now;
         for (int w = 0; w < p->count; w++) {
-            if (!p->peer[w].fenced && p->peer[w].ready) {
+            if (!p->peer[w].fenced && p->peer[w].ready && !p->peer[w].stop_due) {
                 TRY(send_note(err, p, w, TAG_PING));
             }
         }
     }
 cleanup:
     return status;
+}
+
+/* What the kernel says of a process: 0 = nothing just now, −1 = that it is gone, else when it was started. */
+static long long process_start(int64_t pid)
+{
+    char path[64], text[512] = "";
+    unsigned long long start = 0;
+    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        return errno == ENOENT ? -1 : 0;
+    }
+    size_t got = fread(text, 1, sizeof text - 1, file);
+    text[got] = '\0';
+    fclose(file);
+    const char *at = strrchr(text, ')'); /* the name may contain anything */
+    if (got == 0 || at == NULL || strncmp(at, ") Z ", 4) == 0) {
+        return -1;
+    }
+    for (int field = 2; at != NULL && field < 22; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at != NULL && sscanf(at, "%llu", &start) == 1 ? (long long)start : 0;
+}
+
+/* Is the process known to be dead? Only on this host one can tell. */
+static bool is_dead(const struct peer *peer)
+{
+    long long start = peer->pid == 0 ? 0 : process_start(peer->pid);
+    return start < 0 || (start > 0 && start != peer->start);
 }
 
 void peers_ready(struct peers *p, int w, const struct ready *ready)
@@ -154,25 +193,8 @@ void peers_ready(struct peers *p, int w, const struct ready *ready)
                 strcmp(ready->boot, p->self.boot) == 0;
     peer->ready = true;
     peer->patience = 0;
-    peer->pid = seen ? ready->pid : 0;
-}
-
-/* Is the process known to be dead? Only on this host one can tell. */
-static bool is_dead(const struct peer *peer)
-{
-    char path[64], text[512] = "";
-    if (peer->pid == 0) {
-        return false;
-    }
-    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)peer->pid);
-    FILE *file = fopen(path, "r");
-    if (file == NULL) {
-        return errno == ENOENT;
-    }
-    size_t got = fread(text, 1, sizeof text - 1, file);
-    text[got] = '\0';
-    fclose(file);
-    return strstr(text, ") Z ") != NULL;
+    peer->start = seen ? process_start(ready->pid) : 0;
+    peer->pid = peer->start > 0 ? ready->pid : 0;
 }
 
 int peers_lost(struct peers *p, char reason[PEERS_REASON])
@@ -242,10 +264,30 @@ static int count_missing(const struct peers *p, int *unreachable)
     int missing = 0;
     *unreachable = 0;
     for (int w = 0; w < p->count; w++) {
-        missing += !p->peer[w].gone;
+        /* A fenced one may have said BYE, but it does not take part in MPI_Finalize. */
+        missing += !p->peer[w].gone || p->peer[w].fenced;
         *unreachable += !p->peer[w].gone && !is_dead(&p->peer[w]);
     }
     return missing;
+}
+
+/* End the ranks of this host that do not answer: with recovery, the launcher then has nobody to wait for. */
+static void end_silent(struct peers *p)
+{
+    int left = 1;
+    for (int w = 0; w < p->count; w++) {
+        struct peer *peer = &p->peer[w];
+        if (!peer->gone && peer->pid != 0 && !is_dead(peer)) {
+            kill((pid_t)peer->pid, SIGKILL);
+        }
+    }
+    for (double begun = clock_seconds(); left > 0 && clock_seconds() - begun < kill_seconds;) {
+        left = 0;
+        for (int w = 0; w < p->count; w++) {
+            left += !p->peer[w].gone && p->peer[w].pid != 0 && !is_dead(&p->peer[w]);
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
 }
 
 /* Does a worker that was not given up still owe its BYE? */
@@ -282,6 +324,10 @@ int peers_dismiss(struct error *err, struct peers *p, int exit_status, double se
     } while (is_awaited(p) && clock_seconds() - begun < seconds);
 
     int unreachable = 0, missing = count_missing(p, &unreachable);
+    if (unreachable > 0 && launcher_recovery() == RECOVERY_ON) {
+        end_silent(p);
+        missing = count_missing(p, &unreachable);
+    }
     p->leaving = (struct farewell){.exit_status = exit_status, .finalize = missing == 0};
     for (int w = 0; w < p->count; w++) {
         if (p->peer[w].gone && !p->peer[w].fenced) {

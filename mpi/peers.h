@@ -8,14 +8,16 @@
 #include "mpi/transport.h"
 
 struct peer {
-    bool ready;   /* its READY has come */
-    bool busy;    /* holds a cell, its RESULT is to come */
-    bool started; /* and has said that it runs it */
-    bool fenced;  /* given up for good */
-    bool gone;    /* its BYE has come */
-    double heard; /* clock_seconds of its last message */
+    bool ready;    /* its READY has come */
+    bool busy;     /* holds a cell, its RESULT is to come */
+    bool started;  /* and has said that it runs it */
+    bool fenced;   /* given up for good */
+    bool gone;     /* its BYE has come */
+    bool stop_due; /* STOP could not be sent yet: the note before it is under way */
+    double heard;  /* clock_seconds of its last message */
     double patience;
     int64_t pid;                   /* 0: not one that can be seen from here */
+    long long start;               /* when it was started: pids are used again */
     struct assignment assignment;  /* being sent, or the last one */
     MPI_Request setup, cell, note; /* note: STOP, PING or END */
 };

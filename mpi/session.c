@@ -45,10 +45,9 @@ static bool may_pass(const char *message)
     return strcasestr(message, "input/output error") != NULL;
 }
 
-int session_storage_failure(struct error *err, const struct session *s, int status)
+int session_storage_failure(struct error *err, const char *folder, int status)
 {
-    if (status == STATUS_FAILED &&
-        (executor_storage_full(rundir_path(s->dir), err) || may_pass(err->message))) {
+    if (status == STATUS_FAILED && (executor_storage_full(folder, err) || may_pass(err->message))) {
         err->status = STATUS_STOPPED;
     }
     return err->status;
@@ -107,7 +106,7 @@ int session_progress(struct error *err, struct session *s, int worker,
         scheduler_progress(s->scheduler, worker, (double)progress->step / (double)progress->steps);
     }
 cleanup:
-    return session_storage_failure(err, s, status);
+    return session_storage_failure(err, rundir_path(s->dir), status);
 }
 
 int session_lost(struct error *err, struct session *s, int worker, bool counted, const char *reason)
@@ -142,7 +141,7 @@ cleanup:
     session_show_lost(s, worker, index, state, deaths, reason);
     snprintf(live->state, sizeof live->state, "lost"); /* heard stays */
     live->id[0] = '\0';
-    return session_storage_failure(err, s, status);
+    return session_storage_failure(err, rundir_path(s->dir), status);
 }
 
 /* ---- cells ---- */
@@ -192,7 +191,7 @@ int session_commit(struct error *err, struct session *s)
     }
     s->ends = s->logged = s->begins = 0;
 cleanup:
-    return session_storage_failure(err, s, status);
+    return session_storage_failure(err, rundir_path(s->dir), status);
 }
 
 /* Seconds that a stop is known to take. */
@@ -233,7 +232,7 @@ int session_next(struct error *err, struct session *s, int worker, const struct 
     s->begun[s->begins++] = index;
     *cell = &s->cell[index];
 cleanup:
-    return session_storage_failure(err, s, status);
+    return session_storage_failure(err, rundir_path(s->dir), status);
 }
 
 int session_result(struct error *err, struct session *s, int worker, const struct outcome *outcome)

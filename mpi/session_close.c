@@ -83,7 +83,7 @@ static void end_run(struct error *err, struct session *s)
         status = status == STATUS_OK ? logged : status;
     }
     if (status != STATUS_OK) {
-        session_storage_failure(&failure, s, status);
+        session_storage_failure(&failure, rundir_path(s->dir), status);
         if (err->status == STATUS_OK) {
             *err = failure;
         } else if (strcmp(err->message, failure.message) != 0) {

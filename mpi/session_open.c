@@ -5,7 +5,10 @@
 
 #include "jobs/cost.h"
 #include "mpi/clock.h"
+#include "mpi/launcher.h"
 #include "mpi/session_state.h"
+
+enum { CELLS_PER_BEAT = 256 };
 
 static const double reference_rate = 2e10; /* FLOP/s until cells have taught better */
 
@@ -82,6 +85,9 @@ int session_adopt(struct error *err, struct session *s, bool retry_failed)
 {
     int status = STATUS_OK;
     for (int i = 0; i < s->cells; i++) {
+        if (i % CELLS_PER_BEAT == 0) { /* thousands of files take longer than a lease lasts */
+            TRY(rundir_beat(err, s->dir));
+        }
         const struct rundir_cell *known = rundir_find(s->dir, s->cell[i].id);
         enum cell_status state = known != NULL ? known->status : CELL_PENDING;
         if (state == CELL_DONE || state == CELL_DIVERGED) {
@@ -171,7 +177,11 @@ int session_open(struct error *err, const struct run_options *options, int ranks
     *session = s;
     s = NULL;
 cleanup:
+    status = session_storage_failure(err, options->out, status);
     session_free(s);
+    if (status != STATUS_OK && launcher_recovery() == RECOVERY_ON) {
+        rundir_leave_status(NULL, options->out, status); /* the launcher does not tell it */
+    }
     return status;
 }
 
@@ -198,5 +208,5 @@ int session_start(struct error *err, struct session *s)
                   s->ranks > 1 ? "coordinator and workers" : "one process", rundir_path(s->dir));
     s->last_aggregate = s->last_beat = clock_seconds();
 cleanup:
-    return session_storage_failure(err, s, status);
+    return session_storage_failure(err, rundir_path(s->dir), status);
 }

@@ -54,7 +54,7 @@ int session_given_up(const struct session *session);       /* failed or quaranti
 
 /* A failure to write below the folder: for lack of space the run can go on later. Returns the
  * status. */
-int session_storage_failure(struct error *err, const struct session *session, int status);
+int session_storage_failure(struct error *err, const char *folder, int status);
 
 /* "2x64 dropout=0.1 seed 2" */
 const char *session_label(const struct cell *cell, char text[SESSION_LABEL]);

@@ -11,6 +11,10 @@
  * before any thread exists, since threads inherit the mask. */
 void signals_block(void);
 
+/* Count them from now on, in a thread of its own: a signal that comes twice while this thread is busy counts
+ * twice. Once per process; without it signals_take may see two as one. */
+void signals_listen(void);
+
 /* One that has arrived, which is taken; 0 = none. */
 int signals_take(void);
 

@@ -11,6 +11,7 @@ static const double last_seconds = 10; /* before the deadline: no more waiting *
 
 int stop_open(struct error *err, const char *deadline, double margin, struct stop *stop)
 {
+    signals_listen();
     *stop =
         (struct stop){.margin = margin >= 0 ? margin : STOP_MARGIN, .margin_given = margin >= 0};
     return deadline_create(err, deadline, &stop->deadline);

@@ -14,7 +14,7 @@
 static const double listen_every = 0.01;   /* seconds */
 static const double setup_patience = 3600; /* the coordinator checks what earlier runs have left */
 static const double orphan_timeouts = 10; /* silence of the coordinator, in heartbeat timeouts … */
-static const double orphan_least = 5;     /* … and seconds */
+static const double orphan_least = 30;    /* … and seconds: it may be writing a large study.nc */
 static const double bye_patience = 1;     /* seconds */
 static const double load_rate = 1e6;      /* bytes/s: the slowest file system that is waited for */
 

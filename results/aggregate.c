@@ -12,6 +12,8 @@
 #include "results/rundir_jobs.h"
 #include "results/studyfile.h"
 
+enum { CELLS_PER_BEAT = 256 };
+
 /* ---- global attributes ---- */
 
 static char *data_files(const struct spec *spec)
@@ -144,6 +146,9 @@ static int put_cells(struct error *err, struct studyfile *study, const struct ru
     struct record *record = NULL;
     char path[SPEC_PATH + 64];
     for (int i = 0; i < count; i++) {
+        if (i % CELLS_PER_BEAT == 0) { /* thousands of cells take longer than a lease lasts */
+            TRY(rundir_beat(err, dir));
+        }
         const struct rundir_cell *known = rundir_find(dir, cells[i].id);
         if (known == NULL || (known->status != CELL_DONE && known->status != CELL_DIVERGED)) {
             TRY(put_unfinished(err, study, &cells[i], known));

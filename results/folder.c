@@ -42,9 +42,9 @@ cleanup:
 static int folder_is_fresh(struct error *err, const char *path, bool *fresh, char foreign[256])
 {
     static const char *const first[] = {
-        ".",           "..",          "lock",       "live",
-        "cells",       "journal.log", "study.yaml", "study.expanded.yaml",
-        "checkpoints", "stop",        "exit-status"};
+        ".",           "..",          "lock",        "live",
+        "cells",       "journal.log", "study.yaml",  "study.expanded.yaml",
+        "checkpoints", "stop",        "exit-status", "exit-status.next"};
     int status = STATUS_OK;
     char lock[ATOMIC_PATH], cells[ATOMIC_PATH];
     snprintf(lock, sizeof lock, "%s/lock", path);

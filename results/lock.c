@@ -79,13 +79,13 @@ static bool lease_is(const struct lease *lease, const struct lease *us)
 enum lease_verdict lease_judge(const struct lease *lease, const struct lease *us, bool alive,
                                double age)
 {
-    if (lease->released || age > LOCK_STALE) {
+    if (lease->released) {
         return LEASE_FREE;
     }
-    if (strcmp(lease->host, us->host) != 0) {
-        return LEASE_WATCH;
+    if (strcmp(lease->host, us->host) == 0) { /* one can see whether it lives, however busy it is */
+        return alive && strcmp(lease->boot, us->boot) == 0 ? LEASE_HELD : LEASE_FREE;
     }
-    return alive && strcmp(lease->boot, us->boot) == 0 ? LEASE_HELD : LEASE_FREE;
+    return age > LOCK_STALE ? LEASE_FREE : LEASE_WATCH;
 }
 
 /* ---- the file ---- */

@@ -93,8 +93,11 @@ static int open_run(struct error *err, const char *out, const char *path,
     TRY(rundir_open_readonly(err, input->path, &dir));
     snprintf(study, sizeof study, "%s/study.nc", input->path);
     if (access(study, F_OK) == 0) {
-        TRY(studyread_open(err, study, &input->study));
-        if (!is_up_to_date(input->study, dir)) {
+        struct error damaged = {0};
+        if (studyread_open(&damaged, study, &input->study) != STATUS_OK) {
+            fprintf(stderr, "ptqscale: warning: %s; it is rebuilt from the cells\n",
+                    damaged.message);
+        } else if (!is_up_to_date(input->study, dir)) {
             studyread_close(input->study);
             input->study = NULL;
         }

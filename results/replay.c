@@ -1,5 +1,6 @@
 #include "results/replay.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,17 +86,30 @@ static void copy_value(const struct journal_line *line, const char *key, char *o
     snprintf(out, size, "%s", value == NULL ? "" : value);
 }
 
-static int integer_value(struct error *err, const struct journal_line *line, const char *key,
-                         int *out)
+static int bounded_value(struct error *err, const struct journal_line *line, const char *key,
+                         int64_t most, int64_t *out)
 {
     int status = STATUS_OK;
     const char *value = journal_value(line, key);
     char *end = NULL;
-    long number = value == NULL ? 0 : strtol(value, &end, 10);
+    errno = 0;
+    long long number = value == NULL ? 0 : strtoll(value, &end, 10);
     CHECK(err,
-          value != NULL && end != value && *end == '\0' && number >= -1 && number <= 1000000000,
+          value != NULL && end != value && *end == '\0' && errno == 0 && number >= -1 &&
+              number <= most,
           STATUS_FAILED, "event %s: %s=%s is not a number of the expected range", line->event, key,
           value == NULL ? "" : value);
+    *out = number;
+cleanup:
+    return status;
+}
+
+static int integer_value(struct error *err, const struct journal_line *line, const char *key,
+                         int *out)
+{
+    int status = STATUS_OK;
+    int64_t number = 0;
+    TRY(bounded_value(err, line, key, 1000000000, &number));
     *out = (int)number;
 cleanup:
     return status;
@@ -126,6 +140,7 @@ static int replay_study(struct error *err, struct replay *replay, const struct j
     copy_value(line, "name", replay->study, sizeof replay->study);
     copy_value(line, "text", replay->text, sizeof replay->text);
     copy_value(line, "format", replay->format, sizeof replay->format);
+    copy_value(line, "shard", replay->shard, sizeof replay->shard);
 cleanup:
     return status;
 }
@@ -246,7 +261,7 @@ static int replay_resumed(struct error *err, struct replay *replay, const struct
     int status = STATUS_OK;
     struct rundir_cell *cell = NULL;
     TRY(replay_cell(err, replay, line, &cell));
-    TRY(integer_value(err, line, "step", &cell->resumed));
+    TRY(bounded_value(err, line, "step", INT64_MAX, &cell->resumed));
     if (cell->resumed > cell->furthest) { /* those who died before had got on */
         cell->furthest = cell->resumed;
         cell->deaths = 0;

@@ -2,8 +2,8 @@
  * What the journal's events add up to: the state of every cell. One transition function, used
  * when the journal is read and when an event is added, so that both always agree.
  *
- *     study    format name text version commit   first line; again when the study file or the
- *                                              format has changed
+ *     study    format name text version commit [shard]   first line; again when the study file,
+ *                                              the shard or the format has changed
  *     run      ranks cells job host pid version commit         nothing runs any more; a run begins
  *     begin    cell attempt worker host size setting seed      → running
  *     resumed  cell step               the running cell goes on from a checkpoint; if none was
@@ -35,6 +35,7 @@ struct replay {
     char study[CELL_NAME]; /* name; "" before the first event */
     char format[8];        /* as last given */
     char text[17];         /* XXH64 of the study file as last given, hex */
+    char shard[24];        /* "2/5": of which shard the run is; "" = the whole study */
     char jobs[1024];       /* batch jobs that worked here, ", " between them */
     double stop_took;      /* seconds that the last stop of a run took; 0 = not known */
     bool stopped;          /* the last event is "stop": all runs ended in order */

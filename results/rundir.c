@@ -99,9 +99,31 @@ cleanup:
     return status;
 }
 
-int rundir_beat(struct error *err, struct rundir *dir)
+int rundir_beat(struct error *err, const struct rundir *dir)
 {
     return dir->lock >= 0 ? lock_beat(err, dir->path, dir->lock) : STATUS_OK;
+}
+
+static void shard_text(const struct spec *spec, char *text, size_t size)
+{
+    text[0] = '\0';
+    if (spec->shard.count > 1) {
+        snprintf(text, size, "%d/%d", spec->shard.index, spec->shard.count);
+    }
+}
+
+/* Another shard's study.nc would leave out what the folder has finished; the whole study may follow a shard. */
+static int check_shard(struct error *err, const struct rundir *dir, const struct spec *spec)
+{
+    int status = STATUS_OK;
+    const char *was = dir->replay.shard;
+    char shard[sizeof dir->replay.shard];
+    shard_text(spec, shard, sizeof shard);
+    CHECK(err, dir->replay.study[0] == '\0' || shard[0] == '\0' || strcmp(was, shard) == 0,
+          STATUS_FAILED, "%s holds the run of %s%s, and this is shard %s; give each its own --out",
+          dir->path, was[0] != '\0' ? "shard " : "the whole study", was, shard);
+cleanup:
+    return status;
 }
 
 /* study.yaml and study.expanded.yaml, and the event that says which text counts from here on. */
@@ -109,20 +131,24 @@ static int rundir_put_study(struct error *err, struct rundir *dir, const struct 
 {
     int status = STATUS_OK;
     char *expanded = NULL;
-    char hash[17];
+    char hash[17], shard[sizeof dir->replay.shard];
+    shard_text(spec, shard, sizeof shard);
     TRY(spec_expanded(err, spec, &expanded));
     TRY(keep_text(err, dir->path, "study.yaml", spec->text, spec->text_length));
     TRY(keep_text(err, dir->path, "study.expanded.yaml", expanded, strlen(expanded)));
     snprintf(hash, sizeof hash, "%016llx",
              (unsigned long long)XXH64(spec->text, spec->text_length, 0));
-    if (strcmp(dir->replay.text, hash) != 0 || dir->replay.study[0] == '\0' ||
-        strcmp(dir->replay.format, REPLAY_FORMAT) != 0) {
+    if (strcmp(dir->replay.text, hash) != 0 || strcmp(dir->replay.shard, shard) != 0 ||
+        dir->replay.study[0] == '\0' || strcmp(dir->replay.format, REPLAY_FORMAT) != 0) {
         struct journal_line line = {.event = "study"};
         journal_pair(&line, "format", REPLAY_FORMAT);
         journal_pair(&line, "name", spec->name);
         journal_pair(&line, "text", hash);
         journal_pair(&line, "version", version_string());
         journal_pair(&line, "commit", version_commit());
+        if (shard[0] != '\0') {
+            journal_pair(&line, "shard", shard);
+        }
         TRY(rundir_append(err, dir, &line));
     }
 cleanup:
@@ -167,6 +193,7 @@ int rundir_open(struct error *err, const char *path, const struct spec *spec, st
     TRY(folder_survey(err, opened->path, spec->name)); /* who came first may have set it up */
     TRY(folder_make(err, cells));
     TRY(journal_open(err, journal, replay_event, &opened->replay, &opened->journal));
+    TRY(check_shard(err, opened, spec));
     replay_stop(&opened->replay); /* we hold the lock, so nobody works here */
     TRY(atomic_sweep(err, opened->path));
     TRY(atomic_sweep(err, cells));

@@ -11,6 +11,7 @@
  *     lock                              who is using the folder (results/lock.h)
  *     stop                              made by anybody: the run stops in order
  *     exit-status                       of the last run that ended in order: the number and LF
+ *     exit-status.next                  room for it, made when a run begins
  *
  * The journal and cells/ are the truth. Only one process (the coordinator or the serial runner) opens a
  * folder for writing; it holds a lock while it does.
@@ -33,8 +34,8 @@ struct rundir_cell {
     enum cell_status status; /* CELL_RUNNING: begun and not ended (as a reader sees it) */
     int attempts;            /* times begun */
     int deaths;              /* workers that died in it since it last got further, or was retried */
-    int resumed;             /* the last attempt went on from a checkpoint of this step; 0 = no */
-    int furthest;            /* the latest step that an attempt went on from */
+    int64_t resumed;         /* the last attempt went on from a checkpoint of this step; 0 = no */
+    int64_t furthest;        /* the latest step that an attempt went on from */
     int worker;              /* rank of the last attempt */
     char host[RECORD_TEXT];
     int64_t begun, ended; /* Unix seconds; 0 = never */
@@ -97,7 +98,7 @@ int rundir_sync(struct error *err, struct rundir *dir);
 
 /* Say that the folder is still in use; call at least every ten seconds. STATUS_FAILED when another run has taken it over: then
  * write nothing more. */
-int rundir_beat(struct error *err, struct rundir *dir);
+int rundir_beat(struct error *err, const struct rundir *dir);
 
 /* Events; each is durable (fsync) when the call returns, unless in a batch. */
 int rundir_log_run(struct error *err, struct rundir *dir, int ranks, int cells, const char *job_id);

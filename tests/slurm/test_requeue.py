@@ -88,6 +88,25 @@ class Requeue(cluster.SlurmTest):
         self.assertIn("stopped with status 3 after SIGUSR1", self.restarts(self.out)[0])
         self.wait_finished(self.limited_job, 240)
 
+    def test_array(self):
+        """One task of an array goes back into the queue; the others do not even notice. The last task has the
+        array's own id."""
+        job = super().submit(self.study, self.out, "--array", "2", "--sbatch-arg=--exclude=n3",
+                             nodes=1, ntasks=1)
+        shards = [self.out / f"shard-{i}" for i in (1, 2)]
+        for shard in shards:
+            self.wait_for(lambda: self.begun(shard), 60, self.out, f"{shard.name} begins")
+        time.sleep(2)
+        self.cluster.run("scancel", "--batch", "--signal=USR1", f"{job}_2")
+        self.wait_for(lambda: len(self.restarts(shards[1])) == 1, 60, self.out, "task 2 is requeued")
+        self.wait_job(job, 180, self.out)
+        self.assertEqual([harness.count(shard, "run") for shard in shards], [1, 2], self.logs(self.out))
+        self.assertEqual(self.restarts(shards[0]), [])
+        merged = self.out / "study.nc"
+        self.assert_exit(harness.run("merge", merged, self.out), 0)
+        self.assertEqual(self.reference.wait(timeout=180), 0)
+        self.assert_same_study(self.serial / "study.nc", merged)
+
     def test_bound_and_stop_file(self):
         """A job is not put back more often than allowed, and not when somebody wants it to stop."""
         job = self.submit(self.study, self.out, "--max-restarts=0")

@@ -1,7 +1,9 @@
 /* The deadline and the other reasons to stop a run. */
 #include "tests/unit/results_fixture.h"
 
+#include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "mpi/clock.h"
 #include "mpi/signals.h"
@@ -108,6 +110,25 @@ static void signals_stop(void **state)
     raise(SIGTERM);
     look_again(&stop, dir);
     assert_true(stop.now);
+    stop_close(&stop);
+    rundir_close(dir);
+}
+
+/* Two signals while nobody looks are two: the second one says "at once". */
+static void signals_add_up(void **state)
+{
+    struct fixture *f = *state;
+    struct rundir *dir = open_run(f);
+    struct stop stop;
+    assert_ok(&f->err, stop_open(&f->err, NULL, -1, &stop));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(kill(getpid(), SIGTERM), 0);
+        usleep(200000); /* for the thread that counts */
+    }
+    look_again(&stop, dir);
+    assert_int_equal(stop.cause, STOP_SIGNAL);
+    assert_true(stop.now);
+    assert_int_equal(signals_take(), 0);
     stop_close(&stop);
     rundir_close(dir);
 }
@@ -228,9 +249,13 @@ static void asks_slurm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(deadlines), cmocka_unit_test(what_may_begin),
-        TEST(signals_stop),          TEST(file_stops),
-        TEST(deadline_stops),        TEST(asks_slurm),
+        cmocka_unit_test(deadlines),
+        cmocka_unit_test(what_may_begin),
+        TEST(signals_stop),
+        TEST(signals_add_up),
+        TEST(file_stops),
+        TEST(deadline_stops),
+        TEST(asks_slurm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,8 @@ static void verdicts(void **state)
     (void)state;
     struct lease lease = {.host = "here", .pid = 11, .boot = "boot1", .start = 8};
     expect(lease, true, 1, LEASE_HELD);
-    expect(lease, false, 1, LEASE_FREE); /* no such process */
+    expect(lease, false, 1, LEASE_FREE);               /* no such process */
+    expect(lease, true, LOCK_STALE + 600, LEASE_HELD); /* it lives, and is busy with something */
     lease.released = true;
     expect(lease, true, 1, LEASE_FREE);
     lease.released = false;

@@ -212,6 +212,26 @@ static void recovered(void **state)
     rundir_close(dir);
 }
 
+/* A folder belongs to one shard: another one's study.nc would leave out what is finished here. */
+static void shards(void **state)
+{
+    struct fixture *f = *state;
+    struct rundir *dir = NULL;
+    f->spec->shard = (struct shard){1, 2};
+    rundir_close(open_run(f));
+    f->spec->shard = (struct shard){2, 2};
+    assert_fails(&f->err, "holds the run of shard 1/2, and this is shard 2/2",
+                 rundir_open(&f->err, f->run, f->spec, &dir));
+    f->spec->shard = (struct shard){1, 2};
+    rundir_close(open_run(f));
+    f->spec->shard = (struct shard){0}; /* all of it takes the shard in */
+    rundir_close(open_run(f));
+    f->spec->shard = (struct shard){1, 2};
+    assert_fails(&f->err, "holds the run of the whole study, and this is shard 1/2",
+                 rundir_open(&f->err, f->run, f->spec, &dir));
+    f->spec->shard = (struct shard){0};
+}
+
 /* Many events, one fsync; nothing is lost when the folder is closed after it. */
 static void batches(void **state)
 {
@@ -296,10 +316,9 @@ static void refuses_malformed_events(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(lives_and_deaths), TEST(stops),
-        TEST(exit_status_file), TEST(attempts),
-        TEST(recovered),        TEST(batches),
-        TEST(older_format),     TEST(refuses_malformed_events),
+        TEST(lives_and_deaths), TEST(stops),        TEST(exit_status_file),
+        TEST(attempts),         TEST(recovered),    TEST(shards),
+        TEST(batches),          TEST(older_format), TEST(refuses_malformed_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

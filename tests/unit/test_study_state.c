@@ -45,9 +45,10 @@ static void test_refused(void **state)
 #define REFUSED(change, reason)                                                                    \
     do {                                                                                           \
         struct bytes bad = bytes_copy(good.at, good.length);                                       \
-        struct state *x = (struct state *)(void *)bad.at;                                          \
-        (void)x;                                                                                   \
+        struct state head, *x = &head;                                                             \
+        memcpy(x, bad.at, sizeof head);                                                            \
         change;                                                                                    \
+        memcpy(bad.at, x, sizeof head);                                                            \
         check_refused(s, c, bad, reason);                                                          \
     } while (0)
     REFUSED(x->magic++, "another format");
