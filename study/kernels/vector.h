@@ -154,8 +154,14 @@ INLINE double vdsum(vd x)
 /* exp for |error| < 2 ulp; below −87.3 it is the smallest normal number, above 88.3 about 2e38; NaN stays. */
 INLINE vf vexp(vf x)
 {
+#if defined(__AVX512F__)
+    /* The same in one instruction each; of NaN both give the second. */
+    x = (vf)_mm512_max_ps((__m512)vset(-87.3f), (__m512)x);
+    x = (vf)_mm512_min_ps((__m512)vset(88.3f), (__m512)x);
+#else
     x = vselect(x < -87.3f, vset(-87.3f), x);
     x = vselect(x > 88.3f, vset(88.3f), x);
+#endif
     const vf magic = vset(12582912.0f); /* 1.5·2^23: adding it rounds to an integer */
     vf n = x * 1.44269504f + magic;
     vi e = (vi)n - (vi)magic;
@@ -175,8 +181,15 @@ INLINE vf vexp(vf x)
 INLINE vf vround_bf16(vf x)
 {
     vu u = (vu)x;
-    vu r = (u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u;
-    return vselect(x != x, (vf)((u & 0xffff0000u) | 0x00400000u), (vf)r);
+    vu r = u + 0x7fffu + ((u >> 16) & 1u);
+#if defined(__AVX512F__)
+    const __m512i quiet = (__m512i)((vu){0} + 0x00400000u);
+    r = (vu)_mm512_mask_or_epi32((__m512i)r, _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_UNORD_Q),
+                                 (__m512i)u, quiet);
+    return (vf)(r & 0xffff0000u);
+#else
+    return vselect(x != x, (vf)((u & 0xffff0000u) | 0x00400000u), (vf)(r & 0xffff0000u));
+#endif
 }
 
 /* Round to fp16, ties to even, subnormals kept, above 65519.99… infinity; NaN stays NaN. */
