@@ -169,10 +169,12 @@ int command_run(struct error *err, int argc, char **argv)
     }
     MPI_TRY(err, MPI_Init(NULL, NULL));
     status = run_ranks(err, &options, &leave);
+    /* Now: a launcher without recovery ends this rank as soon as another has left with a status that is not 0. */
+    if (err->message[0] != '\0' && launcher_rank() == 0) {
+        fprintf(stderr, "ptqscale: %s\n", err->message);
+        err->message[0] = '\0';
+    }
     if (leave != LEAVE_FINALIZE) {
-        if (err->message[0] != '\0') {
-            fprintf(stderr, "ptqscale: %s\n", err->message);
-        }
         leave_at_once(leave, status);
     }
     int ended = transport_finalize(err);

@@ -107,9 +107,9 @@ class Stop(RunTest):
             with self.subTest(ranks=ranks):
                 self.out = self.folder / f"run-{ranks}"
                 begun = time.monotonic()
-                process = self.start(ranks, "--deadline", "+8s", "--margin", "7s")
+                process = self.start(ranks, "--deadline", "+12s", "--margin", "9s")
                 status = process.wait(timeout=60)
-                self.assertLess(time.monotonic() - begun, 8 + 2)  # and what the launcher takes
+                self.assertLess(time.monotonic() - begun, 12 + 2)  # and what the launcher takes
                 self.assertEqual(status, 3, self.log.read_text())
                 self.assertIn("stopped before the deadline", self.log.read_text())
                 self.assertEqual(harness.journal(self.out)[-1][1]["why"], "deadline")
