@@ -85,6 +85,30 @@ static void put_train(struct text *text, const struct cell *cell)
     put(text, "data_seed=%llu\n", (unsigned long long)cell->data_seed);
 }
 
+/* By the name that follows from the facts: a name that a user chose is a label. Facts at their first values are left out. */
+static void put_quantizer(struct text *text, const struct quantizer *quantizer, bool every)
+{
+    char name[QUANTIZER_NAME];
+    quantizer_generate_name(quantizer, name);
+    put(text, "evaluate.quantizer=%s weight_bits=%d activation_bits=%d activations=%d every=%d",
+        name, quantizer->weight_bits, quantizer->activation_bits, (int)quantizer->activations,
+        every);
+    const struct {
+        const char *name;
+        int value;
+    } facts[] = {
+        {"weights", (int)quantizer->weights},     {"group", quantizer->group},
+        {"transform", (int)quantizer->transform}, {"outliers", (int)quantizer->outliers},
+        {"method", (int)quantizer->method},
+    };
+    for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
+        if (facts[i].value != 0) {
+            put(text, " %s=%d", facts[i].name, facts[i].value);
+        }
+    }
+    put(text, "\n");
+}
+
 static void put_evaluate(struct text *text, const struct cell *cell)
 {
     const struct cell_evaluate *evaluate = &cell->evaluate;
@@ -94,10 +118,7 @@ static void put_evaluate(struct text *text, const struct cell *cell)
     put_integer(text, "evaluate.windows", evaluate->windows);
     for (int i = 0; i < evaluate->quantizers; i++) {
         const struct quantizer *quantizer = &evaluate->quantizer[i];
-        put(text,
-            "evaluate.quantizer=%s weight_bits=%d activation_bits=%d activations=%d every=%d\n",
-            quantizer->name, quantizer->weight_bits, quantizer->activation_bits,
-            (int)quantizer->activations, evaluate->every_checkpoint[i]);
+        put_quantizer(text, quantizer, evaluate->every_checkpoint[i]);
     }
     put_integer(text, "evaluate.calibration_windows", evaluate->calibration_windows);
     put(text, "evaluate.calibration_seed=%llu\n", (unsigned long long)evaluate->calibration_seed);
@@ -126,8 +147,8 @@ int cell_canonical(const struct cell *cell, char *bytes, int size)
 
 void cell_identify(struct cell *cell)
 {
-    /* Room for the longest text: every quantizer (< 128 bytes) and checkpoint (< 48 bytes), and 2 KiB. */
-    char text[CELL_QUANTIZERS * 128 + CELL_CHECKPOINTS * 48 + 2048];
+    /* Room for the longest text: every quantizer (< 192 bytes) and checkpoint (< 48 bytes), and 2 KiB. */
+    char text[CELL_QUANTIZERS * 192 + CELL_CHECKPOINTS * 48 + 2048];
     int length = cell_canonical(cell, text, sizeof text);
     XXH128_hash_t hash = XXH3_128bits(text, (size_t)length);
     snprintf(cell->id, sizeof cell->id, "%016llx%016llx", (unsigned long long)hash.high64,

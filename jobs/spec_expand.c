@@ -110,11 +110,40 @@ static void put_train(FILE *out, const struct spec *spec)
     put_pair(out, "epsilon", spec->train.epsilon);
 }
 
+/* A name of METHOD §3, or all facts. */
+static void put_quantizer(FILE *out, const struct quantizer *quantizer)
+{
+    const struct quantizer *known = quantizer_find(quantizer->name);
+    if (known && quantizer_same(known, quantizer)) {
+        fputs(quantizer->name, out);
+        return;
+    }
+    fprintf(out, "{name: %s, weights: %s", quantizer->name,
+            weight_format_name((int)quantizer->weights));
+    if (quantizer->weights == WEIGHTS_INT) {
+        fprintf(out, "%d", quantizer->weight_bits);
+    }
+    if (quantizer->group > 0) {
+        fprintf(out, ", group: %d", quantizer->group);
+    }
+    if (quantizer->activations == ACTIVATIONS_FP8 || quantizer->activations == ACTIVATIONS_FULL) {
+        fprintf(out, ", activations: %s",
+                quantizer->activations == ACTIVATIONS_FP8 ? "fp8" : "full");
+    } else {
+        fprintf(out, ", activations: int%d, activation_scale: %s", quantizer->activation_bits,
+                quantizer->activations == ACTIVATIONS_PER_TENSOR ? "tensor" : "token");
+    }
+    fprintf(out, ", transform: %s, outliers: %s, method: %s}",
+            transform_name((int)quantizer->transform), outliers_name((int)quantizer->outliers),
+            method_name((int)quantizer->method));
+}
+
 static void put_evaluate(FILE *out, const struct cell_evaluate *evaluate)
 {
     fputs("quantizers: [", out);
     for (int i = 0; i < evaluate->quantizers; i++) {
-        fprintf(out, "%s%s", i ? ", " : "", evaluate->quantizer[i].name);
+        fputs(i ? ", " : "", out);
+        put_quantizer(out, &evaluate->quantizer[i]);
     }
     fputs("]\nevaluate:\n  fractions: [", out);
     for (int i = 0; i < evaluate->checkpoints; i++) {

@@ -14,6 +14,10 @@ int spec_read_evaluate(struct error *err, const struct yaml_field *root, struct 
 int spec_read_data(struct error *err, const struct yaml_field *root, struct spec *spec);
 int spec_read_run(struct error *err, const struct yaml_field *root, struct spec *spec);
 
+/* Its quantizers; `evaluate` is that section, or NULL. */
+int spec_read_quantizers(struct error *err, const struct yaml_field *root,
+                         const struct yaml_field *evaluate, struct cell_evaluate *out);
+
 /* The base recipe, needed by sizes; then factors or the list of cells, which need the sizes. */
 int spec_read_base(struct error *err, const struct yaml_field *root, struct spec *spec);
 int spec_read_factors(struct error *err, const struct yaml_field *root, struct spec *spec);

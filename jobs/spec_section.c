@@ -182,83 +182,6 @@ cleanup:
     return status;
 }
 
-static int quantizer_count(void)
-{
-    int count = 0;
-    while (quantizer_at(count)) {
-        count++;
-    }
-    return count;
-}
-
-/* A list of distinct quantizers; chosen[i] is the index in `names` (NULL at the end). */
-static int read_quantizer_list(struct error *err, const struct yaml_field *list,
-                               const char *const *names, int chosen[CELL_QUANTIZERS], int *count)
-{
-    int status = STATUS_OK;
-    TRY(yaml_field_list(err, list, CELL_QUANTIZERS, count));
-    for (int i = 0; i < *count; i++) {
-        struct yaml_field item;
-        yaml_field_item(list, i, &item);
-        TRY(yaml_field_choice(err, &item, names, &chosen[i]));
-        for (int j = 0; j < i; j++) {
-            FIELD_CHECK(err, chosen[j] != chosen[i], &item,
-                        "quantizer %s was given already; keep one of the two", item.text);
-        }
-    }
-cleanup:
-    return status;
-}
-
-static int read_quantizers(struct error *err, const struct yaml_field *root,
-                           struct cell_evaluate *out)
-{
-    int status = STATUS_OK;
-    const char *names[CELL_QUANTIZERS + 1] = {NULL};
-    int chosen[CELL_QUANTIZERS];
-    struct yaml_field list;
-    out->quantizers = quantizer_count();
-    for (int i = 0; i < out->quantizers; i++) {
-        names[i] = quantizer_at(i)->name;
-        chosen[i] = i;
-    }
-    if (yaml_field_get(root, "quantizers", &list)) {
-        TRY(read_quantizer_list(err, &list, names, chosen, &out->quantizers));
-    }
-    for (int i = 0; i < out->quantizers; i++) {
-        out->quantizer[i] = *quantizer_at(chosen[i]);
-        out->every_checkpoint[i] = true;
-    }
-cleanup:
-    return status;
-}
-
-static int read_early_quantizers(struct error *err, const struct yaml_field *evaluate,
-                                 struct cell_evaluate *out)
-{
-    int status = STATUS_OK;
-    const char *names[CELL_QUANTIZERS + 1] = {NULL};
-    int chosen[CELL_QUANTIZERS];
-    int count = 0;
-    struct yaml_field list;
-    if (!yaml_field_get(evaluate, "early_quantizers", &list)) {
-        goto cleanup;
-    }
-    for (int i = 0; i < out->quantizers; i++) {
-        names[i] = out->quantizer[i].name;
-        out->every_checkpoint[i] = false;
-    }
-    if (yaml_field_items(&list) == 0) { /* [] = only at the end */
-        goto cleanup;
-    }
-    TRY(read_quantizer_list(err, &list, names, chosen, &count));
-    for (int i = 0; i < count; i++) {
-        out->every_checkpoint[chosen[i]] = true;
-    }
-cleanup:
-    return status;
-}
-
 int spec_read_evaluate(struct error *err, const struct yaml_field *root, struct spec *spec)
 {
     static const char *const KEYS[] = {"fractions",        "windows",
@@ -276,16 +199,16 @@ int spec_read_evaluate(struct error *err, const struct yaml_field *root, struct 
     out->windows = 1024;
     out->calibration_windows = 64;
     out->calibration_seed = 1;
-    TRY(read_quantizers(err, root, out));
-    if (yaml_field_get(root, "evaluate", &evaluate)) {
+    bool given = yaml_field_get(root, "evaluate", &evaluate);
+    if (given) {
         TRY(yaml_field_keys(err, &evaluate, KEYS));
         TRY(read_fractions(err, &evaluate, out));
         TRY(optional_int(err, &evaluate, "windows", 1, MOST_WINDOWS, &out->windows));
         TRY(optional_int(err, &evaluate, "calibration_windows", 1, MOST_WINDOWS,
                          &out->calibration_windows));
         TRY(optional_seed(err, &evaluate, "calibration_seed", &out->calibration_seed));
-        TRY(read_early_quantizers(err, &evaluate, out));
     }
+    TRY(spec_read_quantizers(err, root, given ? &evaluate : NULL, out));
 cleanup:
     return status;
 }
