@@ -1,5 +1,6 @@
 #include "jobs/cost.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* FLOPs ======================================================================================= */
@@ -28,29 +29,72 @@ static double forward_flops(const struct cell *cell)
     return cell->size.layers * block + head;
 }
 
+/* Which transforms of the inputs the GPTQ quantizers of a checkpoint look through: each needs its own Gram matrices. */
+static int gram_transforms(const struct cell_evaluate *evaluate, bool last)
+{
+    bool seen[TRANSFORM_HADAMARD + 1] = {false};
+    int count = 0;
+    for (int q = 0; q < evaluate->quantizers; q++) {
+        const struct quantizer *quantizer = &evaluate->quantizer[q];
+        if ((last || evaluate->every_checkpoint[q]) && quantizer->method == METHOD_GPTQ) {
+            count += !seen[quantizer->transform];
+            seen[quantizer->transform] = true;
+        }
+    }
+    return count;
+}
+
+/* Bytes of one layer's Gram matrices, and how many layers hold theirs at a time (study/calibrate.h). */
+static double gram_bytes(const struct cell *cell)
+{
+    const double d = cell->size.d_model, ff = cell->size.d_ff;
+    return 8 * (3 * d * d + ff * ff);
+}
+
+static double gram_layers(const struct cell *cell, int transforms)
+{
+    enum { TOGETHER = 64 << 20 };
+    const double most = floor(TOGETHER / (gram_bytes(cell) * transforms));
+    return most < 1 ? 1 : most < cell->size.layers ? most : cell->size.layers;
+}
+
 /*
- * Sequences of all evaluations (METHOD §4). At each checkpoint every window is read in full precision, in
- * the training precision when that is another one, and by each quantizer of that checkpoint; the calibration
- * windows once when one of these has a static activation scale.
+ * FLOPs of all evaluations (METHOD §4). At each checkpoint every window is read in full precision, in the training precision when that is
+ * another one, and by each quantizer of that checkpoint. The calibration windows are read once more for the error of each site, and
+ * by the quantizers that need statistics. GPTQ's are counted double: they are of fp64.
  */
-static double evaluated_sequences(const struct cell *cell)
+static double evaluate_flops(const struct cell *cell)
 {
     const struct cell_evaluate *evaluate = &cell->evaluate;
-    double sequences = 0;
+    const double windows = evaluate->windows, calibration = evaluate->calibration_windows;
+    const double tokens = calibration * cell->size.context, layers = cell->size.layers;
+    double sequences = 0, flops = 0;
     for (int c = 0; c < evaluate->checkpoints; c++) {
         bool last = c == evaluate->checkpoints - 1;
-        bool calibrates = false;
-        int passes = cell->train.precision == PRECISION_FP32 ? 1 : 2;
+        bool calibrates = false, tensor = false;
+        int active = 0, gptq = 0;
+        const int transforms = gram_transforms(evaluate, last);
         for (int q = 0; q < evaluate->quantizers; q++) {
+            const struct quantizer *quantizer = &evaluate->quantizer[q];
             if (last || evaluate->every_checkpoint[q]) {
-                passes++;
-                calibrates |= evaluate->quantizer[q].activations == ACTIVATIONS_PER_TENSOR;
+                active++;
+                calibrates |= quantizer_calibrates(quantizer);
+                tensor |= quantizer->activations == ACTIVATIONS_PER_TENSOR;
+                gptq += quantizer->method == METHOD_GPTQ;
             }
         }
-        sequences += (double)passes * evaluate->windows;
-        sequences += calibrates ? evaluate->calibration_windows : 0;
+        sequences += windows * (active + (cell->train.precision == PRECISION_FP32 ? 1 : 2));
+        sequences += active > 0 ? calibration * (active + 2) : 0;
+        sequences += calibration * (calibrates + tensor);
+        if (transforms > 0) {
+            const double d = cell->size.d_model, ff = cell->size.d_ff;
+            const double inner = cell->model.activation == ACTIVATION_SWIGLU ? 2 * ff : ff;
+            sequences += calibration * ceil(layers / gram_layers(cell, transforms));
+            flops += 2 * 2 * tokens * transforms * layers * (3 * d * d + ff * ff);
+            flops += 2 * gptq * layers * (d * d * (4 * d + inner) + ff * ff * d);
+        }
     }
-    return sequences;
+    return flops + sequences * forward_flops(cell);
 }
 
 /* Memory ====================================================================================== */
@@ -74,9 +118,11 @@ static double model_memory(const struct cell *cell, double rows, bool training)
     double block = norms * (2 * d + 2) + 3 * d + 2.0 * cell->size.heads + d + ff_in + ff;
     /* Outside the blocks: last residual stream, final norm, logits, the two branches. */
     double outside = 4 * d + 2 + vocabulary;
-    if (!training) { /* one block's buffers serve all; 8-bit codes and 32-bit sums of the widest site */
-        double integers = larger(d, ff) + 4 * (larger(3 * d, ff_in) + 1);
-        return rows * (4 * (block + outside) + integers);
+    if (!training) { /* one block's buffers serve all; of the widest site inputs, their 8-bit codes, 32-bit sums */
+        double integers = 5 * larger(d, ff) + 4 * (larger(3 * d, ff_in) + 1);
+        double site = larger(3 * d * d, larger(d * ff_in, d * ff)); /* one matrix, decoded */
+        double window = 4 * cell->size.context * larger(d, ff);
+        return rows * (4 * (block + outside) + integers) + 4 * site + window;
     }
     double masks = cell->size.layers * 2 * d + d;  /* one byte each */
     double gradients = 6 * d + 3 * d + ff + ff_in; /* of one block's activations */
@@ -90,17 +136,47 @@ static double model_memory(const struct cell *cell, double rows, bool training)
  *     training     4P master weights, 4P copy rounded to the half type (bf16, fp16), 8P two moments,
  *                  4P per gradient buffer: one, and one per level of the tree over micro-batches,
  *                  activations and their gradients of one micro-batch
- *     evaluation   4P copy rounded to the half type, M codes per quantizer of the checkpoint and 4M more
- *                  when it keeps activations full (its weights, dequantized), activations of one
- *                  micro-batch of windows, and the full model's log-probabilities of it in fp64
+ *     evaluation   4P copy rounded to the half type; per quantizer of the checkpoint M codes (4M where weights
+ *                  stay full and the inputs are transformed) and a scale per group of weights; activations of
+ *                  one micro-batch of windows, and the full model's log-probabilities of it in fp64; with
+ *                  GPTQ Gram matrices of some layers, a factor of one and its site's weights, in fp64
  *
  * Both are alive at a checkpoint; the last one has all quantizers. The corpus (once per process), MPI
  * and libraries come on top.
  */
+static double quantizer_memory(const struct cell *cell, const struct quantizer *quantizer)
+{
+    const double d = cell->size.d_model, ff = cell->size.d_ff;
+    const double ff_in = cell->model.activation == ACTIVATION_SWIGLU ? 2 * ff : ff;
+    const double in[] = {d, d, d, ff}, out[] = {3 * d, d, ff_in, d};
+    double bytes = 0;
+    for (int i = 0; i < 4; i++) {
+        const bool transformed = quantizer->transform != TRANSFORM_NONE;
+        if (quantizer->weights == WEIGHTS_FULL) {
+            bytes += transformed ? 4 * in[i] * out[i] : 0;
+        } else {
+            const double groups = quantizer->group > 0 ? ceil(in[i] / quantizer->group) : 1;
+            bytes += in[i] * out[i] + 4 * groups * out[i];
+        }
+        bytes += transformed ? 4 * in[i] : 0;
+    }
+    return cell->size.layers * bytes;
+}
+
+static double gptq_memory(const struct cell *cell)
+{
+    const double d = cell->size.d_model, ff = cell->size.d_ff;
+    const double ff_in = cell->model.activation == ACTIVATION_SWIGLU ? 2 * ff : ff;
+    const int transforms = gram_transforms(&cell->evaluate, true);
+    const double widest = larger(d, ff);
+    return transforms == 0 ? 0
+                           : transforms * gram_layers(cell, transforms) * gram_bytes(cell) +
+                                 8 * widest * widest + 8 * d * larger(3 * d, larger(ff, ff_in));
+}
+
 static double peak_memory(const struct cell *cell)
 {
     double parameters = (double)cell_parameters_total(cell);
-    double sites = cell->size.layers * block_weights(cell);
     double rows = (double)cell->train.micro_batch * cell->size.context;
     double rounded = cell->train.precision == PRECISION_FP32 ? 0 : 4 * parameters;
     double buffers = 1;
@@ -109,12 +185,11 @@ static double peak_memory(const struct cell *cell)
     }
     double quantized = 0;
     for (int q = 0; q < cell->evaluate.quantizers; q++) {
-        bool full = cell->evaluate.quantizer[q].activations == ACTIVATIONS_FULL;
-        quantized += full ? 5 * sites : sites;
+        quantized += quantizer_memory(cell, &cell->evaluate.quantizer[q]);
     }
     double training = parameters * (4 + 8 + 4 * buffers) + rounded + model_memory(cell, rows, true);
-    double evaluation =
-        rounded + quantized + model_memory(cell, rows, false) + 8 * rows * cell->model.vocabulary;
+    double evaluation = rounded + quantized + gptq_memory(cell) + model_memory(cell, rows, false) +
+                        8 * rows * cell->model.vocabulary;
     return training + evaluation;
 }
 
@@ -138,7 +213,7 @@ void cost_of(const struct cell *cell, struct cost *cost)
     double forward = forward_flops(cell);
     double sequences = (double)cell->train.steps * cell->train.batch;
     cost->train_flops = 3 * forward * sequences; /* backward = 2 × forward */
-    cost->evaluate_flops = forward * evaluated_sequences(cell);
+    cost->evaluate_flops = evaluate_flops(cell);
     cost->memory_bytes = peak_memory(cell);
     cost->packed_bytes = packed_memory(cell);
 }

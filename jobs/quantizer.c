@@ -128,8 +128,7 @@ void quantizer_generate_name(const struct quantizer *q, char name[QUANTIZER_NAME
         snprintf(group, sizeof group, "g%d", q->group);
     }
     if (q->activations == ACTIVATIONS_FP8) {
-        snprintf(activations, sizeof activations, "%s",
-                 q->weights == WEIGHTS_FP8 ? "a8" : "afp8");
+        snprintf(activations, sizeof activations, "%s", q->weights == WEIGHTS_FP8 ? "a8" : "afp8");
     } else if (q->activations != ACTIVATIONS_FULL) {
         snprintf(activations, sizeof activations, "a%s%d%s", q->weights == WEIGHTS_FP8 ? "int" : "",
                  q->activation_bits, q->activations == ACTIVATIONS_PER_TENSOR ? "-tensor" : "");

@@ -43,8 +43,8 @@ enum { QUANTIZER_NAME = 32, QUANTIZER_DESCRIPTION = 192, QUANTIZER_MOST_GROUP = 
 struct quantizer {
     char name[QUANTIZER_NAME]; /* "w8a8-tensor": of METHOD §3, generated, or chosen by the user */
     enum weight_format weights;
-    int weight_bits;     /* int: 2 … 8; the others: 4 or 8; 0 with WEIGHTS_FULL */
-    int group;           /* inputs that share a scale, the last group maybe fewer; 0: all of a row */
+    int weight_bits; /* int: 2 … 8; the others: 4 or 8; 0 with WEIGHTS_FULL */
+    int group;       /* inputs that share a scale, the last group maybe fewer; 0: all of a row */
     int activation_bits; /* 2 … 8; 0 with ACTIVATIONS_FULL */
     enum activation_format activations;
     enum transform transform;

@@ -119,9 +119,9 @@ cleanup:
 
 static int read_described(struct error *err, const struct yaml_field *entry, struct quantizer *out)
 {
-    static const char *const KEYS[] = {"name",      "weights",  "group",  "activations",
-                                       "transform", "outliers", "method", "activation_scale",
-                                       NULL};
+    static const char *const KEYS[] = {"name",        "weights",          "group",
+                                       "activations", "transform",        "outliers",
+                                       "method",      "activation_scale", NULL};
     int status = STATUS_OK;
     struct yaml_field field;
     TRY(yaml_field_keys(err, entry, KEYS));
@@ -184,7 +184,7 @@ static int read_quantizers(struct error *err, const struct yaml_field *root,
         for (int j = 0; j < i; j++) {
             const struct quantizer *there = &out->quantizer[j];
             FIELD_CHECK(err, !quantizer_same(here, there) && strcmp(here->name, there->name) != 0,
-                        &item, "quantizer %s was given already; keep one of the two", here->name);
+                        &item, "quantizer '%s' was given already; keep one of the two", here->name);
         }
     }
 cleanup:

@@ -31,7 +31,7 @@ int netcdf_get_text(struct error *err, int id, const char *path, const char *nam
 /* Length of dimension `name`. */
 int netcdf_length(struct error *err, int id, const char *path, const char *name, size_t *length);
 
-enum { NETCDF_RANK = 4 }; /* most dimensions of a variable of ours */
+enum { NETCDF_RANK = 5 }; /* most dimensions of a variable of ours */
 
 /* What a variable is, for netcdf_define. */
 struct netcdf_variable {

@@ -6,7 +6,7 @@
 
 #include "results/schema.h"
 
-enum { MOST_WINDOWS = 1 << 22 };
+enum { MOST_WINDOWS = 1 << 22, MOST_LAYERS = 1 << 16 };
 
 static bool is_number(const struct schema_entry *entry)
 {
@@ -20,9 +20,12 @@ int record_create(struct error *err, const struct cell *cell, struct record **re
     CHECK(err,
           evaluate->checkpoints >= 0 && evaluate->checkpoints <= CELL_CHECKPOINTS &&
               evaluate->quantizers >= 0 && evaluate->quantizers <= CELL_QUANTIZERS &&
-              evaluate->windows >= 0 && evaluate->windows <= MOST_WINDOWS,
-          STATUS_FAILED, "cell %s: %d checkpoints, %d quantizers, %d windows are out of range",
-          cell->id, evaluate->checkpoints, evaluate->quantizers, evaluate->windows);
+              evaluate->windows >= 0 && evaluate->windows <= MOST_WINDOWS &&
+              cell->size.layers >= 0 && cell->size.layers <= MOST_LAYERS,
+          STATUS_FAILED,
+          "cell %s: %d checkpoints, %d quantizers, %d windows, %d layers are out of range",
+          cell->id, evaluate->checkpoints, evaluate->quantizers, evaluate->windows,
+          cell->size.layers);
     size_t values = 0;
     for (int i = 0; i < schema_count(); i++) {
         values += schema_entry(i)->rank > 0 ? schema_values(schema_entry(i), cell) : 0;
@@ -33,6 +36,7 @@ int record_create(struct error *err, const struct cell *cell, struct record **re
     created->checkpoints = evaluate->checkpoints;
     created->quantizers = evaluate->quantizers;
     created->windows = evaluate->windows;
+    created->layers = cell->size.layers;
     double *next = (double *)(void *)(created + 1);
     for (int i = 0; i < schema_count(); i++) {
         const struct schema_entry *entry = schema_entry(i);
@@ -88,6 +92,19 @@ void record_set_numbers(const struct cell *cell, struct record *record, const vo
 void record_free(struct record *record)
 {
     free(record);
+}
+
+const char *record_site_name(int site)
+{
+    static const char *const names[RECORD_SITES] = {"qkv", "attn_out", "ffn_in", "ffn_out"};
+    return site >= 0 && site < RECORD_SITES ? names[site] : "";
+}
+
+const char *record_outcome_name(double outcome)
+{
+    return outcome == OUTCOME_MEASURED       ? "measured"
+           : outcome == OUTCOME_NOT_DEFINITE ? "the Hessian is not positive definite"
+                                             : "";
 }
 
 const char *cell_status_name(enum cell_status status)

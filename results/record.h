@@ -20,13 +20,19 @@ enum cell_status {
     CELL_QUARANTINED,
 };
 
-enum { RECORD_TEXT = 256, RECORD_TRACE = 128 };
+/* What became of a quantizer at a checkpoint. */
+enum record_outcome {
+    OUTCOME_MEASURED,
+    OUTCOME_NOT_DEFINITE, /* GPTQ: a site's Hessian is not positive definite, with the most damping either */
+};
+
+enum { RECORD_TEXT = 256, RECORD_TRACE = 128, RECORD_SITES = 4 /* of a block */ };
 
 struct record {
     enum cell_status status;
     char reason[512]; /* why diverged or failed; "" */
 
-    int checkpoints, quantizers, windows; /* C, Q, W: from the cell */
+    int checkpoints, quantizers, windows, layers; /* C, Q, W, L: from the cell */
 
     /* (C): per evaluation checkpoint */
     double *training_fraction;
@@ -45,6 +51,12 @@ struct record {
     double *log_kl;                     /* the primary response */
     double *kl_over_unigram;            /* KL(p‖p_q) / KL(p‖unigram) */
     double *top1_agreement;             /* fraction of positions */
+
+    double *quantizer_outcome; /* enum record_outcome */
+
+    /* (C, Q, L, 4): per block and site (qkv, attn_out, ffn_in, ffn_out) */
+    double *site_error; /* ‖X Wᵀ − X̂ Ŵᵀ‖ / ‖X Wᵀ‖ over the calibration windows */
+    double *gptq_damping; /* share of the Hessian's mean diagonal that was added to it */
 
     /* (C, W) and (C, Q, W): means over the positions of one window */
     double *window_loss;
@@ -80,6 +92,8 @@ size_t record_numbers(const struct cell *cell);
 void record_get_numbers(const struct cell *cell, const struct record *record, double *values);
 void record_set_numbers(const struct cell *cell, struct record *record, const void *values);
 
+const char *record_site_name(int site);                /* "qkv" */
+const char *record_outcome_name(double outcome);       /* "measured"; NaN: "" */
 const char *cell_status_name(enum cell_status status); /* "done" */
 
 #endif

@@ -308,7 +308,9 @@ int report_main_quantizer(struct error *err, const struct report *report)
     const struct quantizer *known = quantizer_find(name);
     report_heading(report, "Degradation under %s at the end of training", name);
     if (known != NULL) {
-        text_say(report->out, "", "%s: %s.", name, known->description);
+        char description[QUANTIZER_DESCRIPTION];
+        quantizer_describe(known, description);
+        text_say(report->out, "", "%s: %s.", name, description);
     }
     if (report->effects->base < 0) {
         text_wrap(report->out, "",

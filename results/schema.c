@@ -24,6 +24,11 @@
     {                                                                                              \
         SCHEMA_CHECKPOINT, SCHEMA_QUANTIZER, SCHEMA_WINDOW                                         \
     }
+#define CQLS                                                                                       \
+    4,                                                                                             \
+    {                                                                                              \
+        SCHEMA_CHECKPOINT, SCHEMA_QUANTIZER, SCHEMA_LAYER, SCHEMA_SITE                             \
+    }
 #define T                                                                                          \
     1,                                                                                             \
     {                                                                                              \
@@ -97,6 +102,20 @@ static const struct schema_entry entries[] = {
            "METHOD §4: KL(p||p_q) / KL(p||unigram)", NULL),
     NUMBER(top1_agreement, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
            "fraction of positions where both models predict the same token", "METHOD §4", NULL),
+
+    NUMBER(quantizer_outcome, CQ, SCHEMA_INT, SCHEMA_RESULT, "1",
+           "what became of the quantizer: 0 measured, 1 its Hessian is not positive definite",
+           "METHOD §3: a quantizer that cannot be carried out on a cell's weights has no results "
+           "there; the cell's others have",
+           NULL),
+    NUMBER(site_error, CQLS, SCHEMA_FLOAT, SCHEMA_RESULT, "1",
+           "relative error of a site's output by quantization",
+           "METHOD §3: |X W' - Xq Wq'| / |X W'|, Frobenius norms over the calibration windows, X "
+           "the inputs in the full-precision model",
+           NULL),
+    NUMBER(gptq_damping, CQLS, SCHEMA_FLOAT, SCHEMA_RESULT, "1",
+           "share of the Hessian's mean diagonal that GPTQ added to it",
+           "METHOD §3: 0.01, or ten times more until it is positive definite", NULL),
 
     NUMBER(window_loss, CW, SCHEMA_FLOAT, SCHEMA_RESULT, "1",
            "cross-entropy of one held-out window, nats per token",
@@ -185,7 +204,8 @@ const struct schema_entry *schema_find(const char *name)
 
 const char *schema_dimension_name(enum schema_dimension dimension)
 {
-    static const char *const names[] = {"checkpoint", "quantizer", "window", "trace"};
+    static const char *const names[] = {"checkpoint", "quantizer", "window",
+                                        "trace",      "layer",     "site"};
     return names[dimension];
 }
 
@@ -198,6 +218,10 @@ size_t schema_length(const struct cell *cell, enum schema_dimension dimension)
         return (size_t)cell->evaluate.quantizers;
     case SCHEMA_WINDOW:
         return (size_t)cell->evaluate.windows;
+    case SCHEMA_LAYER:
+        return (size_t)cell->size.layers;
+    case SCHEMA_SITE:
+        return RECORD_SITES;
     case SCHEMA_TRACE:
     case SCHEMA_DIMENSIONS:
         break;

@@ -17,10 +17,12 @@ enum schema_dimension {
     SCHEMA_QUANTIZER,
     SCHEMA_WINDOW,
     SCHEMA_TRACE,
+    SCHEMA_LAYER,
+    SCHEMA_SITE,
     SCHEMA_DIMENSIONS,
 };
 
-enum { SCHEMA_RANK = 3 }; /* most dimensions of one field */
+enum { SCHEMA_RANK = 4 }; /* most dimensions of one field */
 
 /* How the field is stored in a file. In memory numbers are doubles, and NaN is "not measured". */
 enum schema_type {

@@ -133,36 +133,70 @@ cleanup:
 
 /* ---- checkpoints, quantizers, windows: the same for all cells ---- */
 
+/* A word of a quantizer's description: its number in jobs/quantizer.h. */
+static int get_words(struct error *err, const struct studyread *study, const char *variable,
+                     size_t count, const char *(*word)(int), int number[CELL_QUANTIZERS])
+{
+    int status = STATUS_OK;
+    char **text = NULL;
+    TRY(get_strings(err, study, variable, count, &text));
+    for (size_t i = 0; i < count; i++) {
+        const char *here = text[i] == NULL ? "" : text[i];
+        number[i] = 0;
+        while (word(number[i]) != NULL && strcmp(word(number[i]), here) != 0) {
+            number[i]++;
+        }
+        CHECK(err, word(number[i]) != NULL, STATUS_FAILED, "%s: %s has the unknown word \"%.40s\"",
+              study->path, variable, here);
+    }
+cleanup:
+    free_strings(text, count);
+    return status;
+}
+
 static int get_quantizers(struct error *err, const struct studyread *study,
                           struct cell_evaluate *evaluate)
 {
     int status = STATUS_OK;
     size_t count = (size_t)evaluate->quantizers;
     double weight[CELL_QUANTIZERS], activation[CELL_QUANTIZERS], every[CELL_QUANTIZERS];
-    char **name = NULL, **description = NULL;
+    double group[CELL_QUANTIZERS];
+    int weights[CELL_QUANTIZERS], activations[CELL_QUANTIZERS], transform[CELL_QUANTIZERS];
+    int outliers[CELL_QUANTIZERS], method[CELL_QUANTIZERS];
+    char **name = NULL;
     if (count == 0) {
         goto cleanup;
     }
     TRY(get_strings(err, study, "quantizer", count, &name));
-    TRY(get_strings(err, study, "quantizer_description", count, &description));
+    TRY(get_words(err, study, "quantizer_weights", count, weight_format_name, weights));
+    TRY(get_words(err, study, "quantizer_activations", count, activation_format_name, activations));
+    TRY(get_words(err, study, "quantizer_transform", count, transform_name, transform));
+    TRY(get_words(err, study, "quantizer_outliers", count, outliers_name, outliers));
+    TRY(get_words(err, study, "quantizer_method", count, method_name, method));
     TRY(get_numbers(err, study, "quantizer_weight_bits", count, weight));
     TRY(get_numbers(err, study, "quantizer_activation_bits", count, activation));
+    TRY(get_numbers(err, study, "quantizer_group", count, group));
     TRY(get_numbers(err, study, "quantizer_every_checkpoint", count, every));
     for (size_t i = 0; i < count; i++) {
         struct quantizer *quantizer = &evaluate->quantizer[i];
         snprintf(quantizer->name, sizeof quantizer->name, "%s", name[i] == NULL ? "" : name[i]);
-        snprintf(quantizer->description, sizeof quantizer->description, "%s",
-                 description[i] == NULL ? "" : description[i]);
-        CHECK(err, weight[i] >= 0 && weight[i] <= 64 && activation[i] >= 0 && activation[i] <= 64,
-              STATUS_FAILED, "%s: quantizer %s has %g and %g bits", study->path, quantizer->name,
-              weight[i], activation[i]);
+        CHECK(err,
+              weight[i] >= 0 && weight[i] <= 64 && activation[i] >= 0 && activation[i] <= 64 &&
+                  group[i] >= 0 && group[i] <= QUANTIZER_MOST_GROUP,
+              STATUS_FAILED, "%s: quantizer %s has %g and %g bits and groups of %g", study->path,
+              quantizer->name, weight[i], activation[i], group[i]);
+        quantizer->weights = (enum weight_format)weights[i];
         quantizer->weight_bits = (int)weight[i];
+        quantizer->group = (int)group[i];
+        quantizer->activations = (enum activation_format)activations[i];
         quantizer->activation_bits = (int)activation[i];
+        quantizer->transform = (enum transform)transform[i];
+        quantizer->outliers = (enum outliers)outliers[i];
+        quantizer->method = (enum method)method[i];
         evaluate->every_checkpoint[i] = every[i] != 0;
     }
 cleanup:
     free_strings(name, count);
-    free_strings(description, count);
     return status;
 }
 

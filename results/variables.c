@@ -29,12 +29,36 @@ static nc_type disk_type(enum schema_type type)
     return NC_BYTE;
 }
 
+/* Length of a dimension in the file. */
+static size_t length_of(const struct variables *variables, enum schema_dimension dimension)
+{
+    return dimension == SCHEMA_LAYER ? variables->layers
+                                     : schema_length(variables->cell, dimension);
+}
+
+static size_t values_of(const struct variables *variables, const struct schema_entry *entry)
+{
+    size_t values = 1;
+    for (int i = 0; i < entry->rank; i++) {
+        values *= length_of(variables, entry->dimension[i]);
+    }
+    return values;
+}
+
+static void count_layers(struct variables *variables)
+{
+    variables->layers = 0;
+    for (size_t i = 0; i == 0 || i < variables->cells; i++) {
+        const size_t layers = schema_length(&variables->cell[i], SCHEMA_LAYER);
+        variables->layers = layers > variables->layers ? layers : variables->layers;
+    }
+}
+
 /* Has the entry a variable: do all its dimensions have a length, and is it no text of a cell
  * file? */
 static bool has_variable(const struct variables *variables, const struct schema_entry *entry)
 {
-    return schema_values(entry, variables->cell) > 0 &&
-           (variables->cells > 0 || entry->type != SCHEMA_TEXT);
+    return values_of(variables, entry) > 0 && (variables->cells > 0 || entry->type != SCHEMA_TEXT);
 }
 
 static bool has_cell(const struct variables *variables, const struct schema_entry *entry)
@@ -46,7 +70,7 @@ static bool has_cell(const struct variables *variables, const struct schema_entr
 static void choose_chunks(const struct variables *variables, const struct schema_entry *entry,
                           struct netcdf_variable *variable)
 {
-    size_t values = schema_values(entry, variables->cell);
+    size_t values = values_of(variables, entry);
     bool study = has_cell(variables, entry);
     if (!study && entry->type != SCHEMA_FLOAT) {
         return; /* small, and under the file's own checksum: contiguous */
@@ -59,7 +83,7 @@ static void choose_chunks(const struct variables *variables, const struct schema
                                                              : variables->cells;
     }
     for (int i = 0; i < entry->rank; i++) {
-        variable->chunk[first + i] = schema_length(variables->cell, entry->dimension[i]);
+        variable->chunk[first + i] = length_of(variables, entry->dimension[i]);
     }
 }
 
@@ -90,6 +114,7 @@ static int define_entry(struct error *err, struct variables *variables,
         variable.dimension[variable.rank++] = variables->dimension[entry->dimension[i]];
         const char *label = entry->dimension[i] == SCHEMA_CHECKPOINT  ? "training_fraction"
                             : entry->dimension[i] == SCHEMA_QUANTIZER ? "quantizer"
+                            : entry->dimension[i] == SCHEMA_SITE      ? "site"
                                                                       : NULL;
         if (label != NULL && coordinates != NULL) {
             size_t used = strlen(all);
@@ -129,6 +154,14 @@ static const struct netcdf_variable own_coordinates[] = {
      .type = NC_INT,
      .long_name = "number of the training trace point",
      .comment = "METHOD §2; trace_step says where in the run it lies"},
+    {.name = "layer",
+     .type = NC_INT,
+     .long_name = "number of the block",
+     .comment = "METHOD §1: from the input; models with fewer miss the last ones"},
+    {.name = "site",
+     .type = NC_STRING,
+     .long_name = "quantized site of a block",
+     .comment = "METHOD §1: qkv, attn_out, ffn_in, ffn_out"},
 };
 
 static const struct netcdf_variable quantizer_facts[] = {
@@ -140,6 +173,30 @@ static const struct netcdf_variable quantizer_facts[] = {
      .type = NC_INT,
      .long_name = "bits of an activation",
      .comment = "METHOD §3; 0 = activations are not quantized"},
+    {.name = "quantizer_weights",
+     .type = NC_STRING,
+     .long_name = "format of the weights",
+     .comment = "METHOD §3: int, nf4, mxfp4, fp8 or full"},
+    {.name = "quantizer_group",
+     .type = NC_INT,
+     .long_name = "inputs that share a scale of weights",
+     .comment = "METHOD §3; 0 = one scale per output channel"},
+    {.name = "quantizer_activations",
+     .type = NC_STRING,
+     .long_name = "format and scales of the activations",
+     .comment = "METHOD §3: full, int_per_token, int_per_tensor or fp8_per_token"},
+    {.name = "quantizer_transform",
+     .type = NC_STRING,
+     .long_name = "what inputs and weights go through first",
+     .comment = "METHOD §3: none, smooth or hadamard"},
+    {.name = "quantizer_outliers",
+     .type = NC_STRING,
+     .long_name = "which inputs stay in fp16",
+     .comment = "METHOD §3: none, absolute (6) or std (6 standard deviations)"},
+    {.name = "quantizer_method",
+     .type = NC_STRING,
+     .long_name = "how weights are rounded",
+     .comment = "METHOD §3: round or gptq"},
     {.name = "quantizer_description",
      .type = NC_STRING,
      .long_name = "what the quantizer does",
@@ -171,6 +228,7 @@ cleanup:
 int variables_define_dimensions(struct error *err, struct variables *variables)
 {
     int status = STATUS_OK;
+    count_layers(variables);
     CHECK(err, schema_count() <= VARIABLES_MOST, STATUS_FAILED, "%s: more than %d variables",
           variables->path, (int)VARIABLES_MOST);
     if (variables->cells > 0) {
@@ -178,7 +236,7 @@ int variables_define_dimensions(struct error *err, struct variables *variables)
                nc_def_dim(variables->file, "cell", variables->cells, &variables->cell_dimension));
     }
     for (int i = 0; i < SCHEMA_DIMENSIONS; i++) {
-        size_t length = schema_length(variables->cell, (enum schema_dimension)i);
+        size_t length = length_of(variables, (enum schema_dimension)i);
         variables->dimension[i] = -1;
         if (length > 0) { /* 0 would mean "unlimited" */
             const char *name = schema_dimension_name((enum schema_dimension)i);
@@ -250,39 +308,80 @@ cleanup:
     return status;
 }
 
-static int put_quantizers(struct error *err, const struct variables *variables)
+static int put_strings(struct error *err, const struct variables *variables, const char *name,
+                       const char **value)
 {
     int status = STATUS_OK;
+    int id = -1;
+    NETCDF(err, variables->path, name, nc_inq_varid(variables->file, name, &id));
+    NETCDF(err, variables->path, name, nc_put_var_string(variables->file, id, value));
+cleanup:
+    return status;
+}
+
+static int put_ints(struct error *err, const struct variables *variables, const char *name,
+                    const int *value)
+{
+    int status = STATUS_OK;
+    int id = -1;
+    NETCDF(err, variables->path, name, nc_inq_varid(variables->file, name, &id));
+    NETCDF(err, variables->path, name, nc_put_var_int(variables->file, id, value));
+cleanup:
+    return status;
+}
+
+/* What a descriptor says, as words. */
+enum { WORDS = 5 };
+
+static int put_quantizers(struct error *err, const struct variables *variables)
+{
+    static const char *const names[WORDS] = {"quantizer_weights", "quantizer_activations",
+                                             "quantizer_transform", "quantizer_outliers",
+                                             "quantizer_method"};
+    int status = STATUS_OK;
     const struct cell_evaluate *evaluate = &variables->cell->evaluate;
-    const char *name[CELL_QUANTIZERS], *description[CELL_QUANTIZERS];
-    int weight_bits[CELL_QUANTIZERS], activation_bits[CELL_QUANTIZERS], id = -1;
-    signed char every[CELL_QUANTIZERS];
-    const char *path = variables->path;
-    int file = variables->file;
+    const char *name[CELL_QUANTIZERS], *described[CELL_QUANTIZERS], *word[WORDS][CELL_QUANTIZERS];
+    char description[CELL_QUANTIZERS][QUANTIZER_DESCRIPTION];
+    int weight_bits[CELL_QUANTIZERS], activation_bits[CELL_QUANTIZERS], group[CELL_QUANTIZERS];
+    int every[CELL_QUANTIZERS];
     for (int i = 0; i < evaluate->quantizers; i++) {
-        name[i] = evaluate->quantizer[i].name;
-        description[i] = evaluate->quantizer[i].description;
-        weight_bits[i] = evaluate->quantizer[i].weight_bits;
-        activation_bits[i] = evaluate->quantizer[i].activation_bits;
+        const struct quantizer *quantizer = &evaluate->quantizer[i];
+        name[i] = quantizer->name;
+        quantizer_describe(quantizer, description[i]);
+        described[i] = description[i];
+        weight_bits[i] = quantizer->weight_bits;
+        activation_bits[i] = quantizer->activation_bits;
+        group[i] = quantizer->group;
         every[i] = evaluate->every_checkpoint[i] ? 1 : 0;
+        word[0][i] = weight_format_name((int)quantizer->weights);
+        word[1][i] = activation_format_name((int)quantizer->activations);
+        word[2][i] = transform_name((int)quantizer->transform);
+        word[3][i] = outliers_name((int)quantizer->outliers);
+        word[4][i] = method_name((int)quantizer->method);
     }
-    NETCDF(err, path, "quantizer", nc_inq_varid(file, "quantizer", &id));
-    NETCDF(err, path, "quantizer", nc_put_var_string(file, id, name));
+    TRY(put_strings(err, variables, "quantizer", name));
     if (variables->cells == 0) {
         return status;
     }
-    NETCDF(err, path, "quantizer_weight_bits", nc_inq_varid(file, "quantizer_weight_bits", &id));
-    NETCDF(err, path, "quantizer_weight_bits", nc_put_var_int(file, id, weight_bits));
-    NETCDF(err, path, "quantizer_activation_bits",
-           nc_inq_varid(file, "quantizer_activation_bits", &id));
-    NETCDF(err, path, "quantizer_activation_bits", nc_put_var_int(file, id, activation_bits));
-    NETCDF(err, path, "quantizer_description", nc_inq_varid(file, "quantizer_description", &id));
-    NETCDF(err, path, "quantizer_description", nc_put_var_string(file, id, description));
-    NETCDF(err, path, "quantizer_every_checkpoint",
-           nc_inq_varid(file, "quantizer_every_checkpoint", &id));
-    NETCDF(err, path, "quantizer_every_checkpoint", nc_put_var_schar(file, id, every));
+    TRY(put_ints(err, variables, "quantizer_weight_bits", weight_bits));
+    TRY(put_ints(err, variables, "quantizer_activation_bits", activation_bits));
+    TRY(put_ints(err, variables, "quantizer_group", group));
+    TRY(put_ints(err, variables, "quantizer_every_checkpoint", every));
+    TRY(put_strings(err, variables, "quantizer_description", described));
+    for (int i = 0; i < WORDS; i++) {
+        TRY(put_strings(err, variables, names[i], word[i]));
+    }
 cleanup:
     return status;
+}
+
+static int put_sites(struct error *err, const struct variables *variables)
+{
+    const char *name[RECORD_SITES];
+    for (int i = 0; i < RECORD_SITES; i++) {
+        name[i] = record_site_name(i);
+    }
+    return put_strings(err, variables, "site", name);
 }
 
 int variables_put_coordinates(struct error *err, const struct variables *variables)
@@ -291,9 +390,9 @@ int variables_put_coordinates(struct error *err, const struct variables *variabl
     if (variables->cells > 0) {
         TRY(put_cell_numbers(err, variables));
         for (int i = 0; i < SCHEMA_DIMENSIONS; i++) {
-            if (variables->dimension[i] >= 0 && i != SCHEMA_QUANTIZER) {
+            if (variables->dimension[i] >= 0 && i != SCHEMA_QUANTIZER && i != SCHEMA_SITE) {
                 TRY(put_counter(err, variables, schema_dimension_name((enum schema_dimension)i),
-                                schema_length(variables->cell, (enum schema_dimension)i)));
+                                length_of(variables, (enum schema_dimension)i)));
             }
         }
         for (int i = 0; i < schema_count(); i++) { /* a cell file has it from its record */
@@ -307,6 +406,9 @@ int variables_put_coordinates(struct error *err, const struct variables *variabl
     if (variables->dimension[SCHEMA_QUANTIZER] >= 0) {
         TRY(put_quantizers(err, variables));
     }
+    if (variables->cells > 0) {
+        TRY(put_sites(err, variables));
+    }
 cleanup:
     return status;
 }
@@ -314,6 +416,7 @@ cleanup:
 int variables_find(struct error *err, struct variables *variables)
 {
     int status = STATUS_OK;
+    count_layers(variables);
     for (int i = 0; i < schema_count(); i++) {
         const struct schema_entry *entry = schema_entry(i);
         size_t length[SCHEMA_RANK + 1];
@@ -322,7 +425,7 @@ int variables_find(struct error *err, struct variables *variables)
             length[rank++] = variables->cells;
         }
         for (int d = 0; d < entry->rank; d++) {
-            length[rank++] = schema_length(variables->cell, entry->dimension[d]);
+            length[rank++] = length_of(variables, entry->dimension[d]);
         }
         variables->id[i] = -1;
         if (has_variable(variables, entry)) {

@@ -16,6 +16,10 @@ struct sums {
 
 struct evaluation {
     const struct cell *cell;
+    struct team *team;
+    progress_fn *report;
+    void *report_context;
+    struct progress progress;
     const struct corpus *corpus;
     struct model *model;
     const float *master;
@@ -47,7 +51,57 @@ cleanup:
     return status;
 }
 
-static int prepare(struct error *err, struct evaluation *e, int index)
+static void alive(void *context)
+{
+    const struct evaluation *e = context;
+    if (e->report) {
+        e->report(e->report_context, &e->progress);
+    }
+}
+
+/* The quantizers of this checkpoint, and what calibration says of them. */
+static int quantize(struct error *err, struct evaluation *e, int index, struct record *record)
+{
+    int status = STATUS_OK;
+    const struct cell_evaluate *ev = &e->cell->evaluate;
+    const int sites = e->cell->size.layers * SITES;
+    const struct quantizer *quantizer[CELL_QUANTIZERS];
+    const struct calibration_source source = {.team = e->team,
+                                              .model = e->model,
+                                              .corpus = e->corpus,
+                                              .master = e->master,
+                                              .windows = ev->calibration_windows,
+                                              .micro_batch = e->cell->train.micro_batch,
+                                              .seed = ev->calibration_seed,
+                                              .alive = alive,
+                                              .context = e};
+    for (int q = 0; q < ev->quantizers; q++) {
+        if (index + 1 == ev->checkpoints || ev->every_checkpoint[q]) {
+            quantizer[e->active] = &ev->quantizer[q];
+            e->column[e->active++] = q;
+        }
+    }
+    double *errors = malloc((size_t)(e->active + 1) * sites * sizeof *errors);
+    CHECK(err, errors, STATUS_FAILED, "out of memory to evaluate size %s", e->cell->size.name);
+    if (e->active == 0) {
+        goto cleanup;
+    }
+    TRY(quantized_create_all(err, &source, e->active, quantizer, e->quantized));
+    TRY(quantized_errors(err, &source, e->active, e->quantized, errors));
+    for (int a = 0; a < e->active; a++) {
+        const size_t at = (size_t)index * record->quantizers + e->column[a];
+        const size_t bytes = (size_t)sites * sizeof(double);
+        memcpy(record->site_error + at * sites, errors + (size_t)a * sites, bytes);
+        memcpy(record->gptq_damping + at * sites, quantized_damping(e->quantized[a]), bytes);
+        record->quantizer_outcome[at] =
+            quantized_failed(e->quantized[a]) ? OUTCOME_NOT_DEFINITE : OUTCOME_MEASURED;
+    }
+cleanup:
+    free(errors);
+    return status;
+}
+
+static int prepare(struct error *err, struct evaluation *e, int index, struct record *record)
 {
     int status = STATUS_OK;
     const struct cell *cell = e->cell;
@@ -55,14 +109,13 @@ static int prepare(struct error *err, struct evaluation *e, int index)
     const struct layout *layout = model_layout(e->model);
     const size_t rows = (size_t)cell->train.micro_batch * cell->size.context;
     const size_t vocabulary = (size_t)cell->model.vocabulary;
-    bool calibrated = false;
-    float *absmax = calloc((size_t)cell->size.layers * SITES, sizeof *absmax);
+    TRY(quantize(err, e, index, record));
     e->inputs = malloc(rows);
     e->targets = malloc(rows);
     e->log_p = malloc(rows * vocabulary * sizeof *e->log_p);
     e->log_q = malloc(vocabulary * sizeof *e->log_q);
     e->best = malloc(rows * sizeof *e->best);
-    CHECK(err, absmax && e->inputs && e->targets && e->log_p && e->log_q && e->best, STATUS_FAILED,
+    CHECK(err, e->inputs && e->targets && e->log_p && e->log_q && e->best, STATUS_FAILED,
           "out of memory to evaluate size %s", cell->size.name);
     if (cell->train.precision != PRECISION_FP32) {
         e->operands = malloc(layout->length * sizeof *e->operands);
@@ -71,22 +124,8 @@ static int prepare(struct error *err, struct evaluation *e, int index)
         model_kernels(e->model)->round(cell->train.precision, layout->length, e->master,
                                        e->operands);
     }
-    for (int q = 0; q < ev->quantizers; q++) {
-        const struct quantizer *quantizer = &ev->quantizer[q];
-        if (index + 1 < ev->checkpoints && !ev->every_checkpoint[q]) {
-            continue;
-        }
-        if (quantizer->activations == ACTIVATIONS_PER_TENSOR && !calibrated) {
-            TRY(calibrate(err, e->model, e->corpus, e->master, ev->calibration_windows,
-                          ev->calibration_seed, cell->train.micro_batch, absmax));
-            calibrated = true;
-        }
-        TRY(quantized_create(err, layout, e->master, quantizer, absmax, &e->quantized[e->active]));
-        e->column[e->active++] = q;
-    }
     TRY(sums_create(err, ev->windows, e->active, &e->sums));
 cleanup:
-    free(absmax);
     return status;
 }
 
@@ -199,6 +238,9 @@ static void conclude(struct evaluation *e, int index, struct record *r)
     r->kl_unigram[index] = mean(e->sums.kl_unigram, windows);
     for (int a = 0; a < e->active; a++) {
         const size_t at = (size_t)index * r->quantizers + e->column[a];
+        if (quantized_failed(e->quantized[a])) {
+            continue; /* not measured */
+        }
         double *quantized_loss = r->window_quantized_loss + at * w, *kl = r->window_kl + at * w;
         memcpy(quantized_loss, e->sums.quantized_loss + a * w, w * sizeof *kl);
         memcpy(kl, e->sums.kl + a * w, w * sizeof *kl);
@@ -226,10 +268,17 @@ int evaluate(struct error *err, struct team *team, const struct corpus *corpus,
     int status = STATUS_OK;
     const int context = cell->size.context, group = cell->train.micro_batch;
     const int windows = cell->evaluate.windows;
-    struct evaluation e = {.cell = cell, .corpus = corpus, .model = model, .master = master};
-    struct progress progress = {
-        .step = cell_checkpoint_step(cell, index), .steps = cell->train.steps, .phase = "evaluate"};
-    TRY(prepare(err, &e, index));
+    struct evaluation e = {.cell = cell,
+                           .team = team,
+                           .corpus = corpus,
+                           .model = model,
+                           .master = master,
+                           .report = report,
+                           .report_context = report_context,
+                           .progress = {.step = cell_checkpoint_step(cell, index),
+                                        .steps = cell->train.steps,
+                                        .phase = "evaluate"}};
+    TRY(prepare(err, &e, index, record));
     /* Groups of windows go round the team; their shapes do not depend on its size. */
     for (int first = team->rank * group; first < windows; first += team->size * group) {
         const int count = windows - first < group ? windows - first : group;
@@ -241,20 +290,18 @@ int evaluate(struct error *err, struct team *team, const struct corpus *corpus,
         }
         TRY(full(err, &e, first, count));
         for (int a = 0; a < e.active; a++) {
-            TRY(quantized(err, &e, first, count, a));
+            if (!quantized_failed(e.quantized[a])) {
+                TRY(quantized(err, &e, first, count, a));
+            }
         }
-        if (report) {
-            progress.loss = e.sums.loss[first] / context;
-            report(report_context, &progress);
-        }
+        e.progress.loss = e.sums.loss[first] / context;
+        alive(&e);
     }
     /* Each window was summed by one rank; adding the others' zeros changes nothing. */
     TRY(team->sum_double(team, e.sums.all, e.sums.length));
     conclude(&e, index, record);
-    progress.loss = record->loss[index];
-    if (report) {
-        report(report_context, &progress);
-    }
+    e.progress.loss = record->loss[index];
+    alive(&e);
 cleanup:
     release(&e);
     return status;

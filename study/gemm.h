@@ -35,6 +35,10 @@ int gemm_backward(struct error *err, struct gemm *gemm, enum precision precision
                   int out, struct operand dy, struct operand x, struct operand w, float *dw,
                   float *dx);
 
+/* y (N, out) += x wᵀ in fp32, for shapes that do not come again. */
+int gemm_add(struct error *err, int rows, int in, int out, const float *x, const float *w,
+             float *y);
+
 /* y (N, out) = x wᵀ, exact, in int32; codes within ±127 and in ≤ 133,000, so that nothing overflows. Uses int8 instructions
  * where they are exact (VNNI), else gemm_int8_portable: the same bits. */
 int gemm_int8(struct error *err, int rows, int in, int out, const int8_t *x, const int8_t *w,

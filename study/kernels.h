@@ -110,6 +110,8 @@ struct kernels {
     float (*absmax)(size_t n, const float *x);
     /* q = clamp(rint(x / s)) to ±limit, s = 0: 0. */
     void (*quantize)(size_t n, const float *x, float s, int limit, int8_t *q);
+    /* w = value·scale, where value is values[code as unsigned byte], or the code itself where values is NULL. */
+    void (*decode)(size_t n, const int8_t *codes, const float *values, float scale, float *w);
     /* y (n) = (float)acc·row_scale·scale[j] + bias[j] */
     void (*rescale)(int n, const int32_t *acc, float row_scale, const float *scale,
                     const float *bias, float *y);

@@ -30,6 +30,26 @@ static void carve_block(struct arena *a, const struct layout *l, size_t n, size_
     }
 }
 
+static void carve_quantized(struct arena *a, const struct layout *l, size_t n,
+                            struct site_scratch *scratch)
+{
+    size_t widest_in = 0, widest_out = 0, largest = 0;
+    for (int i = 0; i < SITES; i++) {
+        const size_t in = (size_t)l->in[i], out = (size_t)l->out[i];
+        widest_in = in > widest_in ? in : widest_in;
+        widest_out = out > widest_out ? out : widest_out;
+        largest = in * out > largest ? in * out : largest;
+    }
+    scratch->x = arena_take(a, n * widest_in, sizeof(float));
+    scratch->codes = arena_take(a, n * widest_in, 1);
+    scratch->accumulator = arena_take(a, n * widest_out, sizeof(int32_t));
+    scratch->row_scale = arena_take(a, n, sizeof(float));
+    scratch->weight = arena_take(a, largest, sizeof(float));
+    scratch->gathered = arena_take(a, (size_t)l->size.context * widest_in, sizeof(float));
+    scratch->column = arena_take(a, widest_in, sizeof(float));
+    scratch->index = arena_take(a, widest_in, sizeof(int));
+}
+
 /* All buffers of a model; with a counting arena only their size. Residual streams of consecutive blocks are shared: a block's
  * output is the next one's input. */
 static void carve(struct arena *a, const struct layout *l, int sequences, bool training,
@@ -37,12 +57,6 @@ static void carve(struct arena *a, const struct layout *l, int sequences, bool t
 {
     const size_t n = (size_t)sequences * l->size.context, d = (size_t)l->size.d_model;
     const size_t units = (size_t)sequences * l->size.heads * l->size.context;
-    const size_t widest_in =
-        (size_t)(l->size.d_ff > l->size.d_model ? l->size.d_ff : l->size.d_model);
-    size_t widest_out = 3 * d;
-    if ((size_t)l->out[SITE_FFN_IN] > widest_out) {
-        widest_out = (size_t)l->out[SITE_FFN_IN];
-    }
     if (l->model.position == POSITION_ROTARY) {
         const size_t angles = (size_t)l->size.context * (d / l->size.heads / 2);
         m->cosine = arena_take(a, angles, sizeof(float));
@@ -65,9 +79,7 @@ static void carve(struct arena *a, const struct layout *l, int sequences, bool t
     m->scratch = arena_take(a, attention_scratch(l->size.context, l->size.d_model / l->size.heads),
                             sizeof(float));
     if (!training) {
-        m->codes = arena_take(a, n * widest_in, 1);
-        m->accumulator = arena_take(a, n * widest_out, sizeof(int32_t));
-        m->row_scale = arena_take(a, n, sizeof(float));
+        carve_quantized(a, l, n, &m->quantized);
         return;
     }
     m->embed_mask = arena_take(a, n * d, 1);
@@ -171,28 +183,6 @@ const struct kernels *model_kernels(const struct model *model)
     return model->kernels;
 }
 
-/* y (N, out) of a site in integers: quantize the rows of x, multiply exactly, rescale in fp32 (METHOD §3). */
-static int forward_integer(struct error *err, struct model *m, const struct quantized_site *q,
-                           enum site site, const float *bias, const float *x, float *y)
-{
-    int status = STATUS_OK;
-    const struct kernels *k = m->kernels;
-    const size_t in = (size_t)m->layout->in[site], out = (size_t)m->layout->out[site];
-    for (int r = 0; r < m->rows; r++) {
-        const float s =
-            q->fixed ? q->fixed_scale : k->absmax(in, x + r * in) / (float)q->activation_limit;
-        m->row_scale[r] = s;
-        k->quantize(in, x + r * in, s, q->activation_limit, m->codes + r * in);
-    }
-    TRY(gemm_int8(err, m->rows, (int)in, (int)out, m->codes, q->codes, m->accumulator));
-    for (int r = 0; r < m->rows; r++) {
-        k->rescale((int)out, m->accumulator + r * out, m->row_scale[r], q->scale, bias,
-                   y + r * out);
-    }
-cleanup:
-    return status;
-}
-
 struct pass {
     const struct weights *weights;
     enum precision precision;
@@ -200,6 +190,34 @@ struct pass {
     observe_fn *observe;
     void *observe_context;
 };
+
+static int forward_quantized(struct error *err, struct model *m, const struct quantized_site *q,
+                             enum site site, const float *w, const float *bias, const float *x,
+                             float *y)
+{
+    const struct site_call call = {.kernels = m->kernels,
+                                   .gemm = m->gemm,
+                                   .rows = m->rows,
+                                   .context = m->layout->size.context,
+                                   .in = m->layout->in[site],
+                                   .out = m->layout->out[site],
+                                   .x = x,
+                                   .weight = w,
+                                   .bias = bias,
+                                   .scratch = &m->quantized,
+                                   .y = y};
+    return quantized_site_forward(err, q, &call);
+}
+
+int model_site(struct error *err, struct model *model, const float *master, int layer,
+               enum site site, const struct quantized_site *quantized, const float *x, float *y)
+{
+    const struct layout *l = model->layout;
+    const float *w = layout_of(l, l->block[layer].weight[site], master);
+    return quantized ? forward_quantized(err, model, quantized, site, w, NULL, x, y)
+                     : gemm_forward(err, model->gemm, PRECISION_FP32, model->rows, l->in[site],
+                                    l->out[site], operand_full(x), operand_full(w), y);
+}
 
 static int forward_site(struct error *err, struct model *m, const struct pass *p, int layer,
                         enum site site, float *buffer, float *y)
@@ -214,11 +232,11 @@ static int forward_site(struct error *err, struct model *m, const struct pass *p
     if (p->observe) {
         p->observe(p->observe_context, layer, site, m->rows, l->in[site], x.full);
     }
-    if (q && q->codes) {
-        return forward_integer(err, m, q, site, bias, x.full, y);
+    if (q) {
+        return forward_quantized(
+            err, m, q, site, layout_of(l, b->weight[site], p->weights->operands), bias, x.full, y);
     }
-    const struct operand w =
-        q ? operand_full(q->weight) : model_weight(m, p->weights, b->weight[site]);
+    const struct operand w = model_weight(m, p->weights, b->weight[site]);
     TRY(gemm_forward(err, m->gemm, p->precision, m->rows, l->in[site], l->out[site], x, w, y));
     m->kernels->bias_round(p->precision, m->rows, l->out[site], bias, y);
 cleanup:

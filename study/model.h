@@ -10,16 +10,7 @@
 #include "jobs/cell.h"
 #include "study/kernels.h"
 #include "study/layout.h"
-
-/* A quantized site: either `weight`, dequantized, or integer codes with the format of their inputs. */
-struct quantized_site {
-    const float *weight;  /* (out, in), or NULL */
-    const int8_t *codes;  /* (out, in) */
-    const float *scale;   /* (out) */
-    int activation_limit; /* 2^(b−1) − 1 */
-    bool fixed; /* inputs have one scale, from calibration; else one per row, from its absmax */
-    float fixed_scale;
-};
+#include "study/quantizers/site.h"
 
 /* What forward multiplies with. Biases, LayerNorms and embeddings are always taken from `master`. */
 struct weights {
@@ -50,6 +41,11 @@ size_t model_bytes(const struct layout *layout, int sequences, bool training);
 
 const struct layout *model_layout(const struct model *model);
 const struct kernels *model_kernels(const struct model *model);
+
+/* For observers in a forward pass of an inference model: y (N, out) of the site for inputs x (N, in), without its bias, in fp32;
+ * by the quantized site `quantized`, or in full precision if that is NULL. */
+int model_site(struct error *err, struct model *model, const float *master, int layer,
+               enum site site, const struct quantized_site *quantized, const float *x, float *y);
 
 /* Logits (N, V), in the model until the next call. inputs: (N) tokens. Everything after an observer's refusal is
  * unaffected: observers only look. observe may be NULL. */

@@ -34,12 +34,10 @@ struct model {
     uint8_t *embed_mask;
     float *out; /* (N, d) residual stream after the last block */
     float *final, *final_mean, *final_rstd;
-    float *logits;        /* (N, V) */
-    float *branch[2];     /* (N, d) */
-    float *scratch;       /* attention */
-    int8_t *codes;        /* (N, widest input) */
-    int32_t *accumulator; /* (N, widest output) */
-    float *row_scale;     /* (N) */
+    float *logits;    /* (N, V) */
+    float *branch[2]; /* (N, d) */
+    float *scratch;   /* attention */
+    struct site_scratch quantized;
     /* backward */
     float *dx, *dbranch[2], *dnorm[2], *dattention; /* (N, d) */
     float *dqkv, *dactivated, *dhidden;

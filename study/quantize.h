@@ -1,29 +1,43 @@
-/* Quantized weights of a model, and calibration of static activation scales (METHOD §3). */
+/* A model's sites, quantized (METHOD §3), and what that does to each site's output. */
 #ifndef STUDY_QUANTIZE_H
 #define STUDY_QUANTIZE_H
 
 #include "jobs/quantizer.h"
-#include "study/corpus.h"
+#include "study/calibrate.h"
 #include "study/model.h"
 
 struct quantized;
 
-/* Largest |input| of every site, (layers, SITES), over `windows` training windows drawn with `seed`, by the full-precision
- * model. */
-int calibrate(struct error *err, struct model *model, const struct corpus *corpus,
-              const float *master, int windows, uint64_t seed, int micro_batch, float *absmax);
-
-/* Quantize all sites of `master`. `absmax` is calibrate's; needed for static activation scales only. */
+/* Quantize all sites of `master`, from what calibration found of their inputs (NULL for quantizers that do not ask). Not for GPTQ, which needs
+ * more. The layout must outlive the result. */
 int quantized_create(struct error *err, const struct layout *layout, const float *master,
-                     const struct quantizer *quantizer, const float *absmax,
+                     const struct quantizer *quantizer, const struct calibration *calibration,
                      struct quantized **quantized);
 void quantized_free(struct quantized *quantized); /* NULL is fine */
+
+/* Quantize all sites of source->master by each of `count` quantizers, with one calibration for all that need it. GPTQ takes the layers
+ * in turn whose Gram matrices fit (calibration_layers), and needs a team with algebra. A quantizer that cannot be carried
+ * out on these weights is there, but has failed. The layout must outlive the result, of which each is freed with
+ * quantized_free. Collective over the team. */
+int quantized_create_all(struct error *err, const struct calibration_source *source, int count,
+                         const struct quantizer *const *quantizer, struct quantized **quantized);
 
 /* (layers, SITES), for struct weights. */
 const struct quantized_site *quantized_sites(const struct quantized *quantized);
 
-/* Bytes that quantized_create takes. */
+/* Was a Hessian not positive definite, with the most damping either? */
+bool quantized_failed(const struct quantized *quantized);
+
+/* Share of the Hessian's mean diagonal that GPTQ added, (layers, SITES); NaN where it did not round. */
+const double *quantized_damping(const struct quantized *quantized);
+
+/* Bytes of what quantized_create keeps of one quantizer. */
 size_t quantized_bytes(const struct layout *layout, const struct quantizer *quantizer);
+
+/* error (count, layers, SITES): ‖X Wᵀ − X̂ Ŵᵀ‖ / ‖X Wᵀ‖ over the calibration windows, where X are the full-precision model's
+ * inputs; NaN for quantizers that failed. Does not depend on the team's size. Collective over the team. */
+int quantized_errors(struct error *err, const struct calibration_source *source, int count,
+                     struct quantized *const *quantized, double *error);
 
 /* One matrix (rows, columns): a scale per row and integer codes, limit = 2^(bits−1) − 1. */
 void quantize_rows(const struct kernels *kernels, int rows, int columns, int bits, const float *w,

@@ -13,6 +13,7 @@ enum rng_purpose {
     RNG_DATA = 2,    /* training windows */
     RNG_DROPOUT = 3, /* masks */
     RNG_CALIBRATION = 4,
+    RNG_ROTATION = 5, /* signs; c = input / 128 */
 };
 
 /* Four words for counter (purpose | sub, a, b, c); sub < 2^24. */

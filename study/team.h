@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "jobs/error.h"
+#include "study/algebra.h"
 
 struct team {
     int size; /* power of two */
@@ -23,6 +24,8 @@ struct team {
     /* x[n] becomes the tree-ordered sum over ranks, on every rank. */
     int (*sum_float)(struct team *team, float *x, size_t n);
     int (*sum_double)(struct team *team, double *x, size_t n);
+
+    const struct algebra *algebra; /* NULL: there is none (study/algebra.h) */
 
     /* Has somebody asked this team to stop? Cheap: polled in every step. Not collective. */
     bool (*cancelled)(struct team *team);

@@ -31,6 +31,21 @@ void KERNEL(quantize)(size_t n, const float *x, float s, int limit, int8_t *q)
     });
 }
 
+void KERNEL(decode)(size_t n, const int8_t *codes, const float *values, float scale, float *w)
+{
+    if (values) {
+        for (size_t i = 0; i < n; i++) {
+            w[i] = values[(uint8_t)codes[i]] * scale;
+        }
+        return;
+    }
+    FOR_VECTORS(n, {
+        vq narrow = {0};
+        memcpy(&narrow, codes + i, left);
+        STORE(w, __builtin_convertvector(__builtin_convertvector(narrow, vi), vf) * scale);
+    });
+}
+
 void KERNEL(rescale)(int n, const int32_t *acc, float row_scale, const float *scale,
                      const float *bias, float *y)
 {

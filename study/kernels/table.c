@@ -22,6 +22,7 @@ const struct kernels KERNEL(kernels) = {
     .adamw = KERNEL(adamw),
     .absmax = KERNEL(absmax),
     .quantize = KERNEL(quantize),
+    .decode = KERNEL(decode),
     .rescale = KERNEL(rescale),
     .log_softmax = KERNEL(log_softmax),
     .kl = KERNEL(kl),

@@ -43,6 +43,7 @@ void KERNEL(adamw)(size_t n, float grad_scale, float rate, float decay, float be
                    float *m, float *v);
 float KERNEL(absmax)(size_t n, const float *x);
 void KERNEL(quantize)(size_t n, const float *x, float s, int limit, int8_t *q);
+void KERNEL(decode)(size_t n, const int8_t *codes, const float *values, float scale, float *w);
 void KERNEL(rescale)(int n, const int32_t *acc, float row_scale, const float *scale,
                      const float *bias, float *y);
 int KERNEL(log_softmax)(int vocabulary, const float *logits, double *log_p);

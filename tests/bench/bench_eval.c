@@ -47,7 +47,8 @@ int main(int argc, char **argv)
     struct layout *layout = NULL;
     struct model *model = NULL;
     struct quantized *quantized = NULL;
-    float *master = NULL, *absmax = NULL;
+    float *master = NULL;
+    struct team alone = team_alone();
     double *log_p = malloc((size_t)cell->model.vocabulary * sizeof *log_p);
     uint8_t *inputs = malloc((size_t)rows);
     double loss = 0, forward[2] = {0}, total[2] = {0}, rounds = 0;
@@ -61,14 +62,19 @@ int main(int argc, char **argv)
     TRY(layout_create(err, &cell->size, &cell->model, &layout));
     TRY(model_create(err, layout, cell->train.micro_batch, false, &model));
     master = malloc(layout->length * sizeof *master);
-    absmax = malloc((size_t)cell->size.layers * SITES * sizeof *absmax);
-    CHECK(err, master && absmax, STATUS_FAILED, "out of memory");
+    CHECK(err, master, STATUS_FAILED, "out of memory");
     layout_initialize(layout, 1, master);
     weights[0] = (struct weights){.master = master, .operands = master};
     weights[1] = weights[0];
     if (quantizer) {
-        TRY(calibrate(err, model, corpus, master, 64, 1, cell->train.micro_batch, absmax));
-        TRY(quantized_create(err, layout, master, quantizer, absmax, &quantized));
+        const struct calibration_source source = {.team = &alone,
+                                                  .model = model,
+                                                  .corpus = corpus,
+                                                  .master = master,
+                                                  .windows = 64,
+                                                  .micro_batch = cell->train.micro_batch,
+                                                  .seed = 1};
+        TRY(quantized_create_all(err, &source, 1, &quantizer, &quantized));
         weights[1].quantized = quantized_sites(quantized);
     }
     for (int i = 0; i < cell->train.micro_batch; i++) {
@@ -102,7 +108,6 @@ cleanup:
     layout_free(layout);
     corpus_free(corpus);
     free(master);
-    free(absmax);
     free(log_p);
     free(inputs);
     return status;

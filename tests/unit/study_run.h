@@ -73,6 +73,8 @@ static inline int run_set_up(void **state)
 {
     struct run_shared *s = calloc(1, sizeof *s);
     struct team alone = team_alone();
+    const struct algebra algebra = algebra_lapack(&alone);
+    alone.algebra = &algebra;
     for (int i = 0; i < 2; i++) {
         s->cell[i] = run_cell_create(fixture_precision[i]);
         s->corpus = s->corpus ? s->corpus : text_corpus(400000, &s->cell[i].data);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "study/team.h"
+#include "tests/unit/algebra_lapack.h"
 #include "tests/unit/study_fixture.h"
 
 enum { TEAM_MOST = 8 };
@@ -91,6 +92,7 @@ static inline bool team_cancelled(struct team *team)
 
 struct team_thread {
     struct team team;
+    struct algebra algebra;
     void (*work)(struct team *team, void *context);
     void *context;
     pthread_t thread;
@@ -122,6 +124,8 @@ static inline void team_run(int size, int cancel_at, void (*work)(struct team *,
                                        .sum_float = team_sum_float,
                                        .sum_double = team_sum_double,
                                        .cancelled = team_cancelled};
+        thread[r].algebra = algebra_lapack(&thread[r].team);
+        thread[r].team.algebra = &thread[r].algebra;
         thread[r].work = work;
         thread[r].context = (char *)contexts + (size_t)r * size_of_context;
         assert_int_equal(pthread_create(&thread[r].thread, NULL, team_thread_run, &thread[r]), 0);

@@ -83,6 +83,12 @@ static void identity_sees_what_changes_the_result(void **state)
     CHANGED(cell.evaluate.windows++);
     CHANGED(cell.evaluate.quantizers--);
     CHANGED(cell.evaluate.quantizer[1] = *quantizer_find("w4"));
+    CHANGED(cell.evaluate.quantizer[1].weights = WEIGHTS_FP8);
+    CHANGED(cell.evaluate.quantizer[1].group = 64);
+    CHANGED(cell.evaluate.quantizer[1].activations = ACTIVATIONS_FP8);
+    CHANGED(cell.evaluate.quantizer[1].transform = TRANSFORM_SMOOTH);
+    CHANGED(cell.evaluate.quantizer[1].outliers = OUTLIERS_STD);
+    CHANGED(cell.evaluate.quantizer[1].method = METHOD_GPTQ);
     CHANGED(cell.evaluate.every_checkpoint[0] = false);
     CHANGED(cell.evaluate.calibration_windows++);
     CHANGED(cell.evaluate.calibration_seed++);
@@ -106,7 +112,7 @@ static void identity_ignores_labels(void **state)
     SAME(cell.train.total_decay++);
     SAME(strcpy(cell.id, "anything"));
     SAME(cell.train.dropout = -0.0);
-    SAME(cell.evaluate.quantizer[0].description[0] = '?');
+    SAME(strcpy(cell.evaluate.quantizer[0].name, "mine")); /* what it does counts */
 
     /* What a schedule does not read. */
     original.train.schedule = SCHEDULE_COSINE;
@@ -130,10 +136,17 @@ static void longest_canonical_text(void **state)
         cell.evaluate.fraction[i] = -1.2345678901234567e-300;
     }
     for (int i = 0; i < CELL_QUANTIZERS; i++) {
-        memset(cell.evaluate.quantizer[i].name, 'q', sizeof cell.evaluate.quantizer[i].name - 1);
+        cell.evaluate.quantizer[i] = (struct quantizer){.weights = WEIGHTS_MXFP4,
+                                                        .weight_bits = 4,
+                                                        .group = QUANTIZER_MOST_GROUP,
+                                                        .activations = ACTIVATIONS_PER_TENSOR,
+                                                        .activation_bits = 8,
+                                                        .transform = TRANSFORM_HADAMARD,
+                                                        .outliers = OUTLIERS_STD,
+                                                        .method = METHOD_GPTQ};
     }
     assert_true(cell_canonical(&cell, text, sizeof text) <
-                CELL_QUANTIZERS * 128 + CELL_CHECKPOINTS * 48 + 2048);
+                CELL_QUANTIZERS * 192 + CELL_CHECKPOINTS * 48 + 2048);
     cell_identify(&cell);
     struct cell other = cell;
     other.data.guard++; /* the last line still counts */
@@ -253,22 +266,39 @@ static void checkpoint_steps(void **state)
 static void quantizers(void **state)
 {
     (void)state;
-    const char *const names[] = {"w8a8", "w8", "w4", "w3", "w8a8-tensor", "w6a6", "w4a8", "w4a4"};
-    for (int i = 0; i < 8; i++) {
+    const char *const names[] = {
+        "w8a8",        "w8",       "w4",      "w3",      "w8a8-tensor",  "w6a6",
+        "w4a8",        "w4a4",     "w4g32",   "w4g128",  "w8a8-llmint8", "w8a8-llmint8-std",
+        "w8a8-smooth", "w4a4-had", "gptq-w4", "gptq-w3", "gptq-w4g32",   "nf4",
+        "mxfp4",       "fp8",      "fp8a8"};
+    enum { COUNT = sizeof names / sizeof names[0] };
+    for (int i = 0; i < COUNT; i++) {
         const struct quantizer *quantizer = quantizer_at(i);
+        char name[QUANTIZER_NAME], description[QUANTIZER_DESCRIPTION];
         assert_non_null(quantizer);
         assert_string_equal(quantizer->name, names[i]);
         assert_ptr_equal(quantizer_find(names[i]), quantizer);
-        assert_true(quantizer->description[0] != '\0');
+        quantizer_generate_name(quantizer, name);
+        assert_string_equal(name, names[i]);
+        quantizer_describe(quantizer, description);
+        for (int j = 0; j < i; j++) {
+            char other[QUANTIZER_DESCRIPTION];
+            quantizer_describe(quantizer_at(j), other);
+            assert_string_not_equal(description, other);
+            assert_false(quantizer_same(quantizer, quantizer_at(j)));
+        }
         int weights = 0, activations = 0; /* the name says the widths */
-        sscanf(quantizer->name, "w%da%d", &weights, &activations);
-        assert_int_equal(quantizer->weight_bits, weights);
-        assert_int_equal(quantizer->activation_bits, activations);
-        assert_int_equal(quantizer->activations == ACTIVATIONS_FULL, activations == 0);
+        if (sscanf(strstr(names[i], "w") ? strstr(names[i], "w") : "", "w%da%d", &weights,
+                   &activations) > 0) {
+            assert_int_equal(quantizer->weight_bits, weights);
+            assert_int_equal(quantizer->activation_bits, activations);
+        }
+        assert_int_equal(quantizer->activations == ACTIVATIONS_FULL,
+                         quantizer->activation_bits == 0);
     }
     assert_int_equal(quantizer_find("w8a8-tensor")->activations, ACTIVATIONS_PER_TENSOR);
     assert_int_equal(quantizer_find("w4a4")->activations, ACTIVATIONS_PER_TOKEN);
-    assert_null(quantizer_at(8));
+    assert_null(quantizer_at(COUNT));
     assert_null(quantizer_at(-1));
     assert_null(quantizer_find("w5"));
     assert_string_equal(block_name(BLOCK_SEQUENTIAL), "sequential");

@@ -39,8 +39,9 @@ static void flops(void **state)
     double forward = 2 * (double)count_forward(&cell);
     cost_of(&cell, &cost);
     assert_near(cost.train_flops, 3 * forward * (double)(cell.tokens / 32), 0);
-    /* twice full, bf16 and w4; at the end full, bf16 and three, after 7 calibration windows */
-    assert_near(cost.evaluate_flops, forward * (2 * 3 * 100 + 5 * 100 + 7), 0);
+    /* Twice full, bf16 and w4; at the end full, bf16 and three. Of 7 calibration windows each time the errors of sites: full, full
+     * for comparison, and the quantizers; at the end inputs and their largest. */
+    assert_near(cost.evaluate_flops, forward * (2 * 3 * 100 + 5 * 100 + 7 * (3 + 3 + 5 + 2)), 0);
     assert_near(cost_seconds(&cost, 1e9), (cost.train_flops + cost.evaluate_flops) / 1e9, 0);
 
     cell.train.precision = PRECISION_FP32;
@@ -48,7 +49,8 @@ static void flops(void **state)
     cell.model.activation = ACTIVATION_GELU;
     forward = 2 * (double)count_forward(&cell);
     cost_of(&cell, &cost);
-    assert_near(cost.evaluate_flops, forward * (2 * 3 * 100 + 4 * 100 + 3 * 7), 0);
+    assert_near(cost.evaluate_flops, forward * (2 * 3 * 100 + 4 * 100 + 7 * (4 + 4 + 5 + 3 * 2)),
+                0);
 }
 
 static double memory_of(struct cell cell)
@@ -98,10 +100,17 @@ static double allocated(const struct cell *cell)
         copies++;
     }
     double bytes = copies * parameters;
+    bool gptq = false;
     bytes += (double)model_bytes(layout, cell->train.micro_batch, true);
     bytes += (double)model_bytes(layout, cell->train.micro_batch, false);
     for (int q = 0; q < cell->evaluate.quantizers; q++) {
         bytes += (double)quantized_bytes(layout, &cell->evaluate.quantizer[q]);
+        gptq |= cell->evaluate.quantizer[q].method == METHOD_GPTQ;
+    }
+    if (gptq) { /* Gram matrices, of all layers here, a factor of the widest, and that site's weights */
+        double d = cell->size.d_model, ff = cell->size.d_ff;
+        assert_int_equal(calibration_layers(layout, 1), cell->size.layers);
+        bytes += 8 * (cell->size.layers * (3 * d * d + ff * ff) + ff * ff + ff * d);
     }
     bytes += 8.0 * cell->train.micro_batch * cell->size.context * cell->model.vocabulary;
     layout_free(layout);
@@ -119,6 +128,10 @@ static void memory_is_what_is_allocated(void **state)
     assert_int_equal(spec_cells(&err, spec, &cells, &count), STATUS_OK);
     for (int i = 0; i < 5 * 4; i++) {
         struct cell cell = cells[i % 5 * 9];
+        for (int q = 0; i & 4 && quantizer_at(q); q++) { /* all of them */
+            cell.evaluate.quantizer[q] = *quantizer_at(q);
+            cell.evaluate.quantizers = q + 1;
+        }
         cell.model.block = i & 1 ? BLOCK_SEQUENTIAL : BLOCK_PARALLEL;
         cell.model.tied = i & 2;
         cell.model.activation = i % 3 ? ACTIVATION_GELU : ACTIVATION_SWIGLU;

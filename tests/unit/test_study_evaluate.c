@@ -195,7 +195,6 @@ static void check_windows(const struct run_shared *s, int which)
     struct layout *layout;
     struct model *model;
     struct rows *full = malloc(sizeof *full), *quantized = malloc(sizeof *quantized);
-    float absmax[2 * SITES];
     uint8_t inputs[32], targets[32];
     assert_int_equal(layout_create(&err, &cell->size, &cell->model, &layout), STATUS_OK);
     assert_int_equal(model_create(&err, layout, 2, false, &model), STATUS_OK);
@@ -214,13 +213,21 @@ static void check_windows(const struct run_shared *s, int which)
         }
         run_near("window_loss", r->window_loss[2 * WINDOWS + FIRST + i], (double)loss);
     }
-    assert_int_equal(calibrate(&err, model, s->corpus, p, CALIBRATION, 31, 2, absmax), STATUS_OK);
+    struct team alone = team_alone();
+    const struct algebra algebra = algebra_lapack(&alone);
+    alone.algebra = &algebra;
+    const struct calibration_source source = {.team = &alone,
+                                              .model = model,
+                                              .corpus = s->corpus,
+                                              .master = p,
+                                              .windows = CALIBRATION,
+                                              .micro_batch = 2,
+                                              .seed = 31};
     for (int q = 0; q < cell->evaluate.quantizers; q++) {
         struct quantized *sites;
+        const struct quantizer *quantizer = &cell->evaluate.quantizer[q];
         const size_t at = ((size_t)2 * r->quantizers + q) * WINDOWS + FIRST;
-        assert_int_equal(
-            quantized_create(&err, layout, p, &cell->evaluate.quantizer[q], absmax, &sites),
-            STATUS_OK);
+        assert_int_equal(quantized_create_all(&err, &source, 1, &quantizer, &sites), STATUS_OK);
         w.quantized = quantized_sites(sites);
         plain_forward(cell, model, &w, inputs, quantized);
         for (int i = 0; i < 2; i++) {

@@ -1,4 +1,4 @@
-/* Every quantizer on the sites of a model, by hand; calibration. */
+/* The integer quantizers without transforms on the sites of a model, by hand; calibration. */
 #include "tests/unit/study_text.h"
 
 #include "study/quantize.h"
@@ -165,6 +165,7 @@ static void check_quantizer(struct setup *s, const struct quantizer *q)
     struct weights w = {.master = s->p, .operands = s->p};
     const int limit = q->activation_bits ? (1 << (q->activation_bits - 1)) - 1 : 0;
     float absmax[SITES], fixed[SITES];
+    const struct calibration calibration = {.layout = s->layout, .absmax = {absmax}};
     assert_int_equal(model_forward(&err, s->model, &w, PRECISION_FP32, &none, s->tokens, SEQUENCES,
                                    see, seen, &logits),
                      STATUS_OK);
@@ -173,7 +174,8 @@ static void check_quantizer(struct setup *s, const struct quantizer *q)
         absmax[i] = kernels_get()->absmax((size_t)N * s->layout->in[i], seen->input[i]) / 2;
         fixed[i] = limit ? absmax[i] / (float)limit : 0;
     }
-    assert_int_equal(quantized_create(&err, s->layout, s->p, q, absmax, &quantized), STATUS_OK);
+    assert_int_equal(quantized_create(&err, s->layout, s->p, q, &calibration, &quantized),
+                     STATUS_OK);
     w.quantized = quantized_sites(quantized);
     assert_int_equal(model_forward(&err, s->model, &w, PRECISION_FP32, &none, s->tokens, SEQUENCES,
                                    see, seen, &logits),
@@ -183,17 +185,16 @@ static void check_quantizer(struct setup *s, const struct quantizer *q)
     free(seen);
 }
 
-static void test_every_quantizer(void **state)
+static void test_integer_quantizers(void **state)
 {
     (void)state;
     for (int i = 0; i < 6; i++) {
         int quantizers = 0;
         struct setup s =
             set_up(i % 2 ? BLOCK_SEQUENTIAL : BLOCK_PARALLEL, (enum activation)(i / 2));
-        for (; quantizer_at(quantizers) != NULL; quantizers++) {
+        for (; quantizers < QUANTIZER_DEFAULTS; quantizers++) {
             check_quantizer(&s, quantizer_at(quantizers));
         }
-        assert_true(quantizers >= 8);
         tear_down(&s);
     }
     quantized_free(NULL);
@@ -246,7 +247,7 @@ static void test_calibration(void **state)
     struct layout *layout;
     struct model *model;
     struct largest want = {0};
-    float absmax[2 * SITES], other[2 * SITES];
+    float absmax[2 * SITES];
     const int context = cell.size.context;
     const struct dropout none = {0};
     uint64_t seed = 4;
@@ -255,6 +256,15 @@ static void test_calibration(void **state)
     assert_int_equal(model_create(&err, layout, GROUP, false, &model), STATUS_OK);
     float *p = fixture_floats(&seed, layout->length, 0.3f);
     const struct weights w = {.master = p, .operands = p};
+    struct team alone = team_alone();
+    struct calibration_source source = {.team = &alone,
+                                        .model = model,
+                                        .corpus = corpus,
+                                        .master = p,
+                                        .micro_batch = GROUP,
+                                        .seed = 99};
+    const bool wanted[TRANSFORMS] = {[TRANSFORM_NONE] = true};
+    struct calibration *c = NULL;
     for (int windows = 1; windows <= MOST; windows++) {
         uint8_t inputs[64];
         const float *logits;
@@ -265,15 +275,26 @@ static void test_calibration(void **state)
                                        see_largest, &want, &logits),
                          STATUS_OK);
         grown += want.absmax[0][SITE_FFN_OUT] > before;
-        assert_int_equal(calibrate(&err, model, corpus, p, windows, 99, GROUP, absmax), STATUS_OK);
+        source.windows = windows;
+        assert_int_equal(calibration_create(&err, &source, wanted, &c), STATUS_OK);
         for (int i = 0; i < 2 * SITES; i++) {
             const float here = want.absmax[i / SITES][i % SITES];
-            assert_true(here > 0 && fabsf(absmax[i] - here) <= 1e-5f * here);
+            float inputs_most = 0;
+            for (int j = 0; j < layout->in[i % SITES]; j++) {
+                inputs_most = fmaxf(
+                    inputs_most, c->input_absmax[i % SITES][i / SITES * layout->in[i % SITES] + j]);
+            }
+            assert_true(inputs_most == c->absmax[TRANSFORM_NONE][i]);
+            assert_true(here > 0 && fabsf(inputs_most - here) <= 1e-5f * here);
         }
+        memcpy(absmax, c->absmax[TRANSFORM_NONE], sizeof absmax);
+        calibration_free(c);
     }
     assert_true(grown > 1); /* so that a window too many or too few would show */
-    assert_int_equal(calibrate(&err, model, corpus, p, MOST, 100, GROUP, other), STATUS_OK);
-    assert_true(memcmp(absmax, other, sizeof absmax) != 0);
+    source.seed = 100;
+    assert_int_equal(calibration_create(&err, &source, wanted, &c), STATUS_OK);
+    assert_true(memcmp(absmax, c->absmax[TRANSFORM_NONE], sizeof absmax) != 0);
+    calibration_free(c);
     free(p);
     model_free(model);
     layout_free(layout);
@@ -283,7 +304,7 @@ static void test_calibration(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_quantizer),
+        cmocka_unit_test(test_integer_quantizers),
         cmocka_unit_test(test_calibration_missing),
         cmocka_unit_test(test_calibration),
     };
