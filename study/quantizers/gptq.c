@@ -93,6 +93,19 @@ cleanup:
     return status;
 }
 
+/* Inputs of the block that begins at `first`: where a group begins, its weights must be up to date, so either whole groups fit in, or it
+ * ends with its group. */
+static int block_of(const struct rounding *r, int first)
+{
+    const int left = r->in - first;
+    int count = BLOCK;
+    if (r->groups > 1) {
+        count = r->group <= BLOCK ? BLOCK / r->group * r->group : r->group - first % r->group;
+        count = count < BLOCK ? count : BLOCK;
+    }
+    return count < left ? count : left;
+}
+
 int round_gptq(struct error *err, const struct algebra *algebra, struct gram *gram,
                const struct rounding *r, double *damping)
 {
@@ -113,8 +126,8 @@ int round_gptq(struct error *err, const struct algebra *algebra, struct gram *gr
     for (size_t o = 0; o < out && r->groups == 1; o++) {
         r->scale[o] = r->format->scale(r->kernels, r->bits, r->in, r->w + o * in);
     }
-    for (int first = 0; first < r->in; first += BLOCK) {
-        const int count = r->in - first < BLOCK ? r->in - first : BLOCK;
+    for (int first = 0, count; first < r->in; first += count) {
+        count = block_of(r, first);
         TRY(algebra->gram_factor_rows(err, gram, first, count, u));
         for (int o = 0; o < r->out; o++) {
             round_block(r, o, first, count, u, w + (size_t)o * in, group);
