@@ -19,6 +19,7 @@ static const struct command commands[] = {
     {"status", command_status, "how far a run is, also while it runs"},
     {"report", command_report, "the answer: tables of effects with intervals"},
     {"explain", command_explain, "one cell: settings, history, every number"},
+    {"quantize", command_quantize, "one cell: which layers a quantizer hurts"},
     {"merge", command_merge, "several runs, or the shards of one, into one file"},
     {"ranks", command_ranks, "do the ranks that a launcher starts find each other?"},
 };

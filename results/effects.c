@@ -418,6 +418,30 @@ struct mean effects_mean(const struct effects *effects, int setting, int size,
     return mean;
 }
 
+struct interval effects_level(const struct effects *effects, int setting, enum response response,
+                              int quantizer, int checkpoint, int *cells)
+{
+    double means = 0, squares = 0, inverses = 0;
+    int sizes = 0, df = 0;
+    *cells = 0;
+    for (int s = 0; s < effects->sizes; s++) {
+        struct mean mean = effects_mean(effects, setting, s, response, quantizer, checkpoint);
+        if (mean.cells > 0) {
+            means += mean.mean;
+            squares += mean.cells > 1 ? (mean.cells - 1) * mean.sd * mean.sd : 0;
+            inverses += 1.0 / mean.cells;
+            df += mean.cells - 1;
+            *cells += mean.cells;
+            sizes++;
+        }
+    }
+    if (sizes == 0) {
+        return (struct interval){NAN, NAN, NAN, 0};
+    }
+    double variance = df > 0 ? squares / df : NAN;
+    return interval_of(means / sizes, sqrt(variance * inverses) / sizes, df);
+}
+
 double interval_detectable(const struct interval *interval)
 {
     return (interval->high - interval->low) / 2;

@@ -105,6 +105,10 @@ struct slope effects_slope(const struct effects *effects, enum response response
 struct mean effects_mean(const struct effects *effects, int setting, int size,
                          enum response response, int quantizer, int checkpoint);
 
+/* Mean over sizes of effects_mean, with the interval of effects_of: seeds within sizes, pooled. *cells: that entered. */
+struct interval effects_level(const struct effects *effects, int setting, enum response response,
+                              int quantizer, int checkpoint, int *cells);
+
 /* Half the width of an interval: the smallest effect that it could have told from 0. NaN without one. */
 double interval_detectable(const struct interval *interval);
 

@@ -6,6 +6,7 @@
 
 #include "results/cellfile.h"
 #include "results/explain_record.h"
+#include "results/explain_sites.h"
 #include "results/rundir.h"
 #include "results/study_cells.h"
 #include "results/text.h"
@@ -175,11 +176,50 @@ int explain_print(struct error *err, FILE *out, const char *path, const char *ce
         rundir_cell_path(path, cell->id, file);
         TRY(cellfile_read(err, file, cell, &record));
         TRY(explain_record(err, out, cell, record));
+        TRY(explain_sites_summary(err, out, cell, record));
         fputs("\n", out);
         text_wrap(out, "File:    ", file);
     }
     CHECK(err, fflush(out) == 0 && !ferror(out), STATUS_FAILED,
           "the explanation cannot be written: %s", strerror(errno));
+cleanup:
+    record_free(record);
+    study_cells_free(&study);
+    rundir_close(dir);
+    return status;
+}
+
+int explain_sites_print(struct error *err, FILE *out, const char *path, const char *cell_prefix,
+                        const char *quantizer)
+{
+    int status = STATUS_OK;
+    struct rundir *dir = NULL;
+    struct record *record = NULL;
+    struct study_cells study = {0};
+    const struct cell *cell = NULL;
+    char name[STUDY_CELL_NAME];
+    char file[SPEC_PATH + 64];
+    TRY(rundir_open_readonly(err, path, &dir));
+    TRY(study_cells_read(err, path, &study));
+    CHECK(err, study.identified, STATUS_FAILED,
+          "%s: cells cannot be told apart without the study's text: %s", path, study.why);
+    TRY(find_cell(err, &study, cell_prefix, &cell));
+    const struct rundir_cell *known = rundir_find(dir, cell->id);
+    CHECK(
+        err, known != NULL && known->checksum[0] != '\0', STATUS_FAILED,
+        "cell %s has no record: it has not ended with one; ptqscale status %s shows how far it is",
+        study_cell_name(cell, name), path);
+    rundir_cell_path(path, cell->id, file);
+    TRY(cellfile_read(err, file, cell, &record));
+    text_wrap(out, "Cell:    ", study_cell_name(cell, name));
+    text_wrap(out, "Id:      ", cell->id);
+    if (quantizer != NULL) {
+        TRY(explain_sites_table(err, out, cell, record, quantizer));
+    } else {
+        TRY(explain_sites_summary(err, out, cell, record));
+    }
+    CHECK(err, fflush(out) == 0 && !ferror(out), STATUS_FAILED, "the table cannot be written: %s",
+          strerror(errno));
 cleanup:
     record_free(record);
     study_cells_free(&study);

@@ -11,4 +11,9 @@
  * the cell's file cannot be read. A cell without a finished record is explained without numbers. */
 int explain_print(struct error *err, FILE *out, const char *path, const char *cell_prefix);
 
+/* The same for one quantizer of the cell only: the error that it makes at each site, by layer, the worst marked; `quantizer` NULL: of
+ * each quantizer its mean error and its worst site. STATUS_FAILED if the cell has no record yet. */
+int explain_sites_print(struct error *err, FILE *out, const char *path, const char *cell_prefix,
+                        const char *quantizer);
+
 #endif

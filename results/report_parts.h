@@ -48,6 +48,9 @@ void report_add_pairs(struct text_table *table, const struct effect *effect);
 int report_main_quantizer(struct error *err, const struct report *report);
 int report_other_quantizers(struct error *err, const struct report *report);
 
+/* report_ranking.c */
+int report_ranking(struct error *err, const struct report *report);
+
 /* report_course.c */
 int report_checkpoints(struct error *err, const struct report *report);
 int report_sizes(struct error *err, const struct report *report);
