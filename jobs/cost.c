@@ -138,7 +138,7 @@ static double model_memory(const struct cell *cell, double rows, bool training)
  *                  activations and their gradients of one micro-batch
  *     evaluation   4P copy rounded to the half type; per quantizer of the checkpoint M codes (4M where weights
  *                  stay full and the inputs are transformed) and a scale per group of weights; activations of
- *                  one micro-batch of windows, and the full model's log-probabilities of it in fp64; with
+ *                  one micro-batch of windows, and the full model's probabilities of it and their logarithms in fp64; with
  *                  GPTQ Gram matrices of some layers, a factor of one and its site's weights, in fp64
  *
  * Both are alive at a checkpoint; the last one has all quantizers. The corpus (once per process), MPI

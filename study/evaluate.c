@@ -29,7 +29,8 @@ struct evaluation {
     struct quantized *quantized[CELL_QUANTIZERS];
     uint8_t *inputs, *targets;
     double *log_p; /* (N, V) */
-    double *log_q; /* (V) */
+    double *p;     /* (N, V) */
+    double *q;     /* (V) */
     int *best;     /* (N) most likely token */
     struct sums sums;
 };
@@ -113,9 +114,10 @@ static int prepare(struct error *err, struct evaluation *e, int index, struct re
     e->inputs = malloc(rows);
     e->targets = malloc(rows);
     e->log_p = malloc(rows * vocabulary * sizeof *e->log_p);
-    e->log_q = malloc(vocabulary * sizeof *e->log_q);
+    e->p = malloc(rows * vocabulary * sizeof *e->p);
+    e->q = malloc(vocabulary * sizeof *e->q);
     e->best = malloc(rows * sizeof *e->best);
-    CHECK(err, e->inputs && e->targets && e->log_p && e->log_q && e->best, STATUS_FAILED,
+    CHECK(err, e->inputs && e->targets && e->log_p && e->p && e->q && e->best, STATUS_FAILED,
           "out of memory to evaluate size %s", cell->size.name);
     if (cell->train.precision != PRECISION_FP32) {
         e->operands = malloc(layout->length * sizeof *e->operands);
@@ -138,7 +140,8 @@ static void release(struct evaluation *e)
     free(e->inputs);
     free(e->targets);
     free(e->log_p);
-    free(e->log_q);
+    free(e->p);
+    free(e->q);
     free(e->best);
     free(e->sums.all);
 }
@@ -167,6 +170,7 @@ static int full(struct error *err, struct evaluation *e, int first, int count)
         e->best[r] = k->log_softmax(v, logits + (size_t)r * v, log_p);
         e->sums.loss[w] -= log_p[e->targets[r]];
         e->sums.kl_unigram[w] += k->kl(v, log_p, unigram);
+        k->exponentials((size_t)v, log_p, e->p + (size_t)r * v);
     }
     if (e->operands == NULL) {
         memcpy(e->sums.training_loss + first, e->sums.loss + first,
@@ -175,8 +179,8 @@ static int full(struct error *err, struct evaluation *e, int first, int count)
     }
     TRY(forward(err, e, count, e->cell->train.precision, e->operands, NULL, &logits));
     for (int r = 0; r < count * context; r++) {
-        k->log_softmax(v, logits + (size_t)r * v, e->log_q);
-        e->sums.training_loss[first + r / context] -= e->log_q[e->targets[r]];
+        k->log_softmax(v, logits + (size_t)r * v, e->q);
+        e->sums.training_loss[first + r / context] -= e->q[e->targets[r]];
     }
 cleanup:
     return status;
@@ -193,9 +197,12 @@ static int quantized(struct error *err, struct evaluation *e, int first, int cou
                 &logits));
     for (int r = 0; r < count * context; r++) {
         const size_t w = at + r / context;
-        const int best = k->log_softmax(v, logits + (size_t)r * v, e->log_q);
-        e->sums.quantized_loss[w] -= e->log_q[e->targets[r]];
-        e->sums.kl[w] += k->kl(v, e->log_p + (size_t)r * v, e->log_q);
+        const size_t row = (size_t)r * v;
+        double log_q, kl;
+        const int best = k->divergence(v, logits + row, e->log_p + row, e->p + row, e->targets[r],
+                                       e->q, &log_q, &kl);
+        e->sums.quantized_loss[w] -= log_q;
+        e->sums.kl[w] += kl;
         e->sums.agreement[w] += best == e->best[r];
     }
 cleanup:

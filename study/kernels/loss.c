@@ -75,11 +75,10 @@ INLINE vd vdexp(vd x)
 
 /* p·(d + expm1(−d)) with x = −d: near zero from the series of expm1(x) − x, which does not cancel; elsewhere as
  * q − p − p·x, which does not overflow. */
-INLINE vd kl_term(vd log_p, vd log_q)
+INLINE vd kl_term(vd x, vd p, vd q)
 {
-    const vd x = log_q - log_p, p = vdexp(log_p);
     const vl near = (x < 0.35) & (x > -0.35);
-    return vdselect(near, p * exp_tail(vdselect(near, x, vdset(0))), vdexp(log_q) - p - p * x);
+    return vdselect(near, p * exp_tail(vdselect(near, x, vdset(0))), q - p - p * x);
 }
 
 /* Doubles i … of p; past the end of n, `rest`. */
@@ -90,30 +89,76 @@ INLINE vd vdload_part(const double *p, size_t n, double rest)
     return x;
 }
 
+/* The index of the first maximum of x (n), n > 0. */
+static int first_maximum(size_t n, const float *x)
+{
+    vf largest = vset(x[0]);
+    FOR_VECTORS(n, {
+        vf v = LOAD(x);
+        if (part) {
+            for (size_t l = left; l < VL; l++) {
+                v[l] = x[0];
+            }
+        }
+        largest = vselect(v > largest, v, largest);
+    });
+    const float max = vmax(largest);
+    size_t best = 0;
+    while (best + 1 < n && !(x[best] >= max)) {
+        best++;
+    }
+    return (int)best;
+}
+
+/* FOR_VECTORS in fp64: VLD numbers at a time, `left` of them at the end; a constant where they are all. */
+#define FOR_DOUBLES(n, ...)                                                                        \
+    do {                                                                                           \
+        size_t i = 0;                                                                              \
+        for (; i + VLD <= (size_t)(n); i += VLD) {                                                 \
+            const size_t left = VLD;                                                               \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+        if (i < (size_t)(n)) {                                                                     \
+            const size_t left = (size_t)(n)-i;                                                     \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    } while (0)
+
+typedef float vf_half __attribute__((vector_size(VL * 2))); /* VLD floats */
+
+/* n ≤ VLD floats in fp64; zero past the end. */
+INLINE vd vdload_float(const float *x, size_t n)
+{
+    vf_half y = {0};
+    memcpy(&y, x, n * sizeof *x);
+    return __builtin_convertvector(y, vd);
+}
+
+INLINE vd vdkeep(vd x, size_t n)
+{
+    for (size_t l = n; l < VLD; l++) {
+        x[l] = 0;
+    }
+    return x;
+}
+
+void KERNEL(exponentials)(size_t n, const double *x, double *y)
+{
+    FOR_DOUBLES(n, {
+        const vd e = vdexp(vdload_part(x + i, left, 0));
+        memcpy(y + i, &e, left * sizeof *y);
+    });
+}
+
 int KERNEL(log_softmax)(int vocabulary, const float *logits, double *log_p)
 {
-    int best = 0;
-    for (int i = 1; i < vocabulary; i++) {
-        if (logits[i] > logits[best]) {
-            best = i;
-        }
-    }
+    const int best = first_maximum((size_t)vocabulary, logits);
     const double max = logits[best];
-    for (int i = 0; i < vocabulary; i++) {
-        log_p[i] = logits[i] - max;
-    }
     vd sum = {0};
-    for (int i = 0; i < vocabulary; i += VLD) {
-        int left = vocabulary - i < VLD ? vocabulary - i : VLD;
-        vd e = vdexp(vdload_part(log_p + i, (size_t)left, 0));
-        for (int l = left; l < VLD; l++) {
-            e[l] = 0;
-        }
-        sum += e;
-    }
+    FOR_DOUBLES(vocabulary, { sum += vdkeep(vdexp(vdload_float(logits + i, left) - max), left); });
     const double log_sum = log(vdsum(sum));
     for (int i = 0; i < vocabulary; i++) {
-        log_p[i] -= log_sum;
+        log_p[i] = logits[i] - max - log_sum;
     }
     return best;
 }
@@ -121,10 +166,33 @@ int KERNEL(log_softmax)(int vocabulary, const float *logits, double *log_p)
 double KERNEL(kl)(int vocabulary, const double *log_p, const double *log_q)
 {
     vd sum = {0};
-    for (int i = 0; i < vocabulary; i += VLD) {
-        size_t left = vocabulary - i < VLD ? (size_t)(vocabulary - i) : VLD;
-        vd p = vdload_part(log_p + i, left, -800), q = vdload_part(log_q + i, left, -800);
-        sum += kl_term(p, q); /* zero past the end, where x = 0 */
-    }
+    FOR_DOUBLES(vocabulary, {
+        const vd p = vdload_part(log_p + i, left, -800), q = vdload_part(log_q + i, left, -800);
+        sum += kl_term(q - p, vdexp(p), vdexp(q)); /* zero past the end, where x = 0 */
+    });
     return vdsum(sum);
+}
+
+int KERNEL(divergence)(int vocabulary, const float *logits, const double *log_p, const double *p,
+                       int target, double *q, double *log_q, double *kl)
+{
+    const int best = first_maximum((size_t)vocabulary, logits);
+    const double max = logits[best];
+    vd sum = {0}, divergence = {0};
+    FOR_DOUBLES(vocabulary, {
+        const vd e = vdkeep(vdexp(vdload_float(logits + i, left) - max), left);
+        sum += e;
+        memcpy(q + i, &e, left * sizeof *q);
+    });
+    const double total = vdsum(sum), log_total = log(total);
+    const double inverse = 1 / total;
+    FOR_DOUBLES(vocabulary, {
+        const vd x =
+            vdload_float(logits + i, left) - max - log_total - vdload_part(log_p + i, left, 0);
+        const vd here = vdload_part(p + i, left, 0), there = vdload_part(q + i, left, 0) * inverse;
+        divergence += vdkeep(kl_term(x, here, there), left);
+    });
+    *kl = vdsum(divergence);
+    *log_q = logits[target] - max - log_total;
+    return best;
 }

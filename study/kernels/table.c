@@ -26,4 +26,6 @@ const struct kernels KERNEL(kernels) = {
     .rescale = KERNEL(rescale),
     .log_softmax = KERNEL(log_softmax),
     .kl = KERNEL(kl),
+    .exponentials = KERNEL(exponentials),
+    .divergence = KERNEL(divergence),
 };

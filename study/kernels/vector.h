@@ -56,13 +56,21 @@ INLINE void vstore(float *p, vf x)
 /* The first n < VL floats; the rest zero. */
 INLINE vf vload_part(const float *p, size_t n)
 {
+#if defined(__AVX512F__)
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
     vf x = {0};
     memcpy(&x, p, n * sizeof *p);
     return x;
+#endif
 }
 INLINE void vstore_part(float *p, vf x, size_t n)
 {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)x);
+#else
     memcpy(p, &x, n * sizeof *p);
+#endif
 }
 /* Sum and maximum: the upper half onto the lower one, again and again. */
 typedef float vf8 __attribute__((vector_size(32)));

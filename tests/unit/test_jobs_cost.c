@@ -112,7 +112,7 @@ static double allocated(const struct cell *cell)
         assert_int_equal(calibration_layers(layout, 1), cell->size.layers);
         bytes += 8 * (cell->size.layers * (3 * d * d + ff * ff) + ff * ff + ff * d);
     }
-    bytes += 8.0 * cell->train.micro_batch * cell->size.context * cell->model.vocabulary;
+    bytes += 16.0 * cell->train.micro_batch * cell->size.context * cell->model.vocabulary;
     layout_free(layout);
     return bytes;
 }

@@ -330,6 +330,40 @@ static void test_kl_far_apart(void **state)
     }
 }
 
+/* From logits in one go: what log_softmax and kl find, up to the last digits. */
+static void test_divergence(void **state)
+{
+    (void)state;
+    static const float differences[] = {0, 1e-4f, 0.03f, 3, 60};
+    FOR_EACH_ISA(k)
+    {
+        for (int s = 0; s < SIZES; s++) {
+            const int v = sizes[s];
+            uint64_t seed = (uint64_t)s;
+            float *logits = fixture_floats(&seed, v, 8), *other = fixture_copy(v, logits);
+            double *log_p = fixture_doubles(v), *p = fixture_doubles(v), *q = fixture_doubles(v);
+            double *log_q = fixture_doubles(v), got, kl;
+            k->log_softmax(v, logits, log_p);
+            k->exponentials((size_t)v, log_p, p);
+            for (int i = 0; i < v; i++) {
+                assert_true(fabs(p[i] / exp(log_p[i]) - 1) < 1e-14);
+            }
+            for (size_t d = 0; d < sizeof differences / sizeof differences[0]; d++) {
+                for (int i = 0; i < v; i++) {
+                    other[i] = logits[i] + differences[d] * fixture_uniform(&seed);
+                }
+                other[v / 2] = other[0]; /* the first of two that are as large */
+                const int best = k->log_softmax(v, other, log_q);
+                assert_int_equal(k->divergence(v, other, log_p, p, v / 3, q, &got, &kl), best);
+                assert_true(got == log_q[v / 3]);
+                const double want = k->kl(v, log_p, log_q);
+                assert_true(fabs(kl - want) <= 1e-12 * want + 1e-18);
+            }
+            free(logits), free(other), free(log_p), free(p), free(q), free(log_q);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_kl_second_order),
         cmocka_unit_test(test_kl_sign),
         cmocka_unit_test(test_kl_far_apart),
+        cmocka_unit_test(test_divergence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
