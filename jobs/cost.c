@@ -189,7 +189,7 @@ static double peak_memory(const struct cell *cell)
     }
     double training = parameters * (4 + 8 + 4 * buffers) + rounded + model_memory(cell, rows, true);
     double evaluation = rounded + quantized + gptq_memory(cell) + model_memory(cell, rows, false) +
-                        8 * rows * cell->model.vocabulary;
+                        16 * rows * cell->model.vocabulary;
     return training + evaluation;
 }
 

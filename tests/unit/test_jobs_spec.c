@@ -124,6 +124,65 @@ static void defaults(void **state)
     assert_int_equal(cell.size.d_ff, 48); /* 8/3 · 16 = 42.7, up to a multiple of 8 */
 }
 
+/* Quantizers that are described; a description that METHOD has a name for is that quantizer. */
+static void described_quantizers(void **state)
+{
+    (void)state;
+    struct cell cell = fixture_cell(
+        FIXTURE_STUDY
+        "base: {tokens: 65536}\n"
+        "quantizers:\n"
+        "  - {weights: int4, group: 64, activations: int8, method: gptq}\n"
+        "  - w8a8\n"
+        "  - {activations: int6, activation_scale: tensor, transform: hadamard, name: mine}\n"
+        "  - {weights: fp8, activations: fp8}\n"
+        "  - {weights: nf4, group: 32, activations: int8}\n"
+        "  - {weights: int8, activations: int8, outliers: std}\n"
+        "  - {weights: int5, activations: fp8, transform: smooth}\n"
+        "  - {weights: mxfp4}\n"
+        "evaluate: {early_quantizers: [mine, gptq-w4g64a8]}\n");
+    static const struct quantizer want[] = {
+        {"gptq-w4g64a8", WEIGHTS_INT, 4, 64, 8, ACTIVATIONS_PER_TOKEN, TRANSFORM_NONE,
+         OUTLIERS_NONE, METHOD_GPTQ},
+        {"w8a8", WEIGHTS_INT, 8, 0, 8, ACTIVATIONS_PER_TOKEN, TRANSFORM_NONE, OUTLIERS_NONE,
+         METHOD_ROUND},
+        {"mine", WEIGHTS_FULL, 0, 0, 6, ACTIVATIONS_PER_TENSOR, TRANSFORM_HADAMARD, OUTLIERS_NONE,
+         METHOD_ROUND},
+        {"fp8a8", WEIGHTS_FP8, 8, 0, 8, ACTIVATIONS_FP8, TRANSFORM_NONE, OUTLIERS_NONE,
+         METHOD_ROUND},
+        {"nf4g32a8", WEIGHTS_NF4, 4, 32, 8, ACTIVATIONS_PER_TOKEN, TRANSFORM_NONE, OUTLIERS_NONE,
+         METHOD_ROUND},
+        {"w8a8-llmint8-std", WEIGHTS_INT, 8, 0, 8, ACTIVATIONS_PER_TOKEN, TRANSFORM_NONE,
+         OUTLIERS_STD, METHOD_ROUND},
+        {"w5afp8-smooth", WEIGHTS_INT, 5, 0, 8, ACTIVATIONS_FP8, TRANSFORM_SMOOTH, OUTLIERS_NONE,
+         METHOD_ROUND},
+        {"mxfp4", WEIGHTS_MXFP4, 4, 32, 0, ACTIVATIONS_FULL, TRANSFORM_NONE, OUTLIERS_NONE,
+         METHOD_ROUND},
+    };
+    enum { COUNT = sizeof want / sizeof want[0] };
+    assert_int_equal(cell.evaluate.quantizers, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        const struct quantizer *got = &cell.evaluate.quantizer[i];
+        const struct quantizer *known = quantizer_find(want[i].name);
+        assert_string_equal(got->name, want[i].name);
+        assert_true(quantizer_same(got, &want[i]));
+        assert_true(known == NULL || quantizer_same(known, got));
+        assert_true(cell.evaluate.every_checkpoint[i] == (i == 0 || i == 2));
+    }
+    char description[QUANTIZER_DESCRIPTION];
+    quantizer_describe(&want[0], description);
+    assert_string_equal(description, "4-bit weights per group of 64 inputs, 8-bit activations per "
+                                     "token, by GPTQ");
+
+    /* A name is a label, and so is the way to say the same. */
+    struct cell named = fixture_cell(FIXTURE_STUDY "base: {tokens: 65536}\nquantizers: [w4g128]\n");
+    struct cell other =
+        fixture_cell(FIXTURE_STUDY "base: {tokens: 65536}\nquantizers: [{name: my-four, "
+                                   "weights: int4, group: 128}]\n");
+    assert_string_equal(named.id, other.id);
+    assert_string_equal(other.evaluate.quantizer[0].name, "my-four");
+}
+
 static void tokens_and_rates(void **state)
 {
     (void)state;
@@ -349,6 +408,12 @@ static void expansion(void **state)
         "design: factorial\nfactors: {schedule: [wsd, constant], total_decay: [0.1]}\n"
         "model: {block: sequential, position: learned, activation: swiglu, bias: false, tied: "
         "true}\ntrain: {epsilon: 1.1e-9, warmup: 0.123456789012345678}\n",
+        TWO_SIZES
+        "quantizers: [w4g32, {weights: int4, group: 64, activations: int8, method: gptq}, "
+        "{activations: int6, activation_scale: tensor, transform: hadamard, name: mine}, "
+        "{weights: nf4, activations: fp8, transform: smooth}, {weights: int8, "
+        "activations: int8, outliers: std, name: std}, {weights: int3}]\n"
+        "evaluate: {early_quantizers: [mine]}\n",
     };
     for (int i = 0; i < 3; i++) {
         char path[1024];
@@ -359,7 +424,7 @@ static void expansion(void **state)
         expect_round_trip(spec);
         spec_free(spec);
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         struct error err = {0};
         struct spec *spec = NULL;
         if (fixture_read(&err, texts[i], strlen(texts[i]), &spec) != STATUS_OK) {
@@ -440,6 +505,7 @@ int main(void)
         cmocka_unit_test(quick),
         cmocka_unit_test(smoke_and_learning_rate),
         cmocka_unit_test(defaults),
+        cmocka_unit_test(described_quantizers),
         cmocka_unit_test(tokens_and_rates),
         cmocka_unit_test(either_decay_is_the_same_cell),
         cmocka_unit_test(seeds),

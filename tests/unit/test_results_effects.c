@@ -380,18 +380,41 @@ static void test_coverage(void **state)
     fixture_free(table);
 }
 
+/* Mean of two sizes' means of log KL: (1 + 3) / 2; variances 0.01 and 0.04 pooled over 2 + 2 degrees of freedom, t(0.975, 4)
+ * = 2.7764451051977987. */
+static void test_level(void **state)
+{
+    (void)state;
+    struct table *table = fixture_table(2, 1, 3, 1, 2);
+    struct effects *effects = NULL;
+    struct error err = {0};
+    int cells = 0;
+    for (int i = 0; i < 6; i++) {
+        const double spread = i < 3 ? 0.1 : 0.2;
+        fixture_set(table, i, 0, 0, 2, exp((i < 3 ? 1 : 3) + spread * (i % 3 - 1)), 0.1);
+    }
+    assert_int_equal(effects_open(&err, table, &effects), STATUS_OK);
+    const struct interval level = effects_level(effects, 0, RESPONSE_LOG_KL, 0, 0, &cells);
+    const double half = 2.7764451051977987 * sqrt((0.02 + 0.08) / 4 * (2.0 / 3)) / 2;
+    assert_int_equal(cells, 6);
+    assert_int_equal(level.df, 4);
+    assert_true(fabs(level.estimate - 2) < TOLERANCE);
+    assert_true(fabs(level.low - (2 - half)) < TOLERANCE);
+    assert_true(fabs(level.high - (2 + half)) < TOLERANCE);
+    const struct interval none = effects_level(effects, 0, RESPONSE_LOG_KL, 1, 0, &cells);
+    assert_true(isnan(none.estimate) && isnan(none.low) && cells == 0);
+    effects_free(effects);
+    fixture_free(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equal_pairs),
-        cmocka_unit_test(test_unequal_pairs),
-        cmocka_unit_test(test_one_pair_in_a_size),
-        cmocka_unit_test(test_single_seed),
-        cmocka_unit_test(test_nothing_measured),
-        cmocka_unit_test(test_shuffled_cells),
-        cmocka_unit_test(test_slope),
-        cmocka_unit_test(test_no_base),
-        cmocka_unit_test(test_malformed_tables),
+        cmocka_unit_test(test_level),          cmocka_unit_test(test_equal_pairs),
+        cmocka_unit_test(test_unequal_pairs),  cmocka_unit_test(test_one_pair_in_a_size),
+        cmocka_unit_test(test_single_seed),    cmocka_unit_test(test_nothing_measured),
+        cmocka_unit_test(test_shuffled_cells), cmocka_unit_test(test_slope),
+        cmocka_unit_test(test_no_base),        cmocka_unit_test(test_malformed_tables),
         cmocka_unit_test(test_coverage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -438,15 +438,45 @@ static void test_panels(void **state)
     text_table_free(table);
 }
 
+/* Quantizers in order, whatever their order in the study; one that was not measured is left out. */
+static void test_ranking(void **state)
+{
+    (void)state;
+    struct table *table = study(3, 2, 3);
+    snprintf(table->quantizer[0], sizeof table->quantizer[0], "w3");
+    snprintf(table->quantizer[1], sizeof table->quantizer[1], "w8a8");
+    for (int i = 0; i < table->cells * table->checkpoints; i++) {
+        const double kl = table->kl[i * 3];
+        table->kl[i * 3] = table->kl[i * 3 + 1]; /* w3 is worse than w8a8 now */
+        table->kl[i * 3 + 1] = isnan(table->kl[i * 3]) ? NAN : kl;
+        table->kl[i * 3 + 2] = NAN;
+    }
+    char *text = print(table, NULL);
+    char *at = strstr(text, "Quantizers by degradation");
+    assert_non_null(at);
+    char *first = strstr(at, "1  w8a8"), *second = strstr(at, "2  w3");
+    assert_true(first != NULL && second != NULL && first < second);
+    assert_non_null(strstr(first, "int8     int8"));
+    free(text);
+    fixture_free(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_complete_study),   cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_losses_are_told),  cmocka_unit_test(test_single_seed),
-        cmocka_unit_test(test_smallest_studies), cmocka_unit_test(test_identical_setting),
-        cmocka_unit_test(test_awkward_names),    cmocka_unit_test(test_extreme_values),
-        cmocka_unit_test(test_training_lengths), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_numbers_in_text),  cmocka_unit_test(test_panels),
+        cmocka_unit_test(test_ranking),
+        cmocka_unit_test(test_complete_study),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_losses_are_told),
+        cmocka_unit_test(test_single_seed),
+        cmocka_unit_test(test_smallest_studies),
+        cmocka_unit_test(test_identical_setting),
+        cmocka_unit_test(test_awkward_names),
+        cmocka_unit_test(test_extreme_values),
+        cmocka_unit_test(test_training_lengths),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_numbers_in_text),
+        cmocka_unit_test(test_panels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
