@@ -44,8 +44,9 @@ mark_as_advanced(RANDOM123_INCLUDE_DIR)
 ptqscale_require("${RANDOM123_INCLUDE_DIR}" "Random123 (random numbers; headers only)"
   librandom123-dev random123)
 
-# For the team's dense algebra; a build without it is complete for now.
 find_package(ScaLAPACK QUIET)
+ptqscale_require("${ScaLAPACK_FOUND}" "ScaLAPACK for this MPI, with LAPACK and BLAS (dense algebra)"
+  "libscalapack-openmpi-dev libopenblas-serial-dev" "scalapack (or -DSCALAPACK_LIBRARIES=...)")
 
 if(ptqscale_missing)
   message(FATAL_ERROR "Missing libraries:\n${ptqscale_missing}"

@@ -15,11 +15,12 @@
 #define METHOD_VERSION "1"
 
 enum {
-    CELL_ID = 33,          /* 32 hex digits and the NUL */
-    CELL_NAME = 64,        /* longest size name, with the NUL */
-    CELL_LABEL = 192,      /* longest setting label, with the NUL */
-    CELL_QUANTIZERS = 32,  /* most quantizers in a study */
-    CELL_CHECKPOINTS = 64, /* most evaluation checkpoints of a run */
+    CELL_ID = 33,            /* 32 hex digits and the NUL */
+    CELL_NAME = 64,          /* longest size name, with the NUL */
+    CELL_LABEL = 192,        /* longest setting label, with the NUL */
+    CELL_QUANTIZERS = 32,    /* most quantizers in a study */
+    CELL_CHECKPOINTS = 64,   /* most evaluation checkpoints of a run */
+    CELL_PROBE_WINDOWS = 64, /* most held-out windows that probes read (METHOD §5) */
 };
 
 enum block { BLOCK_PARALLEL, BLOCK_SEQUENTIAL };

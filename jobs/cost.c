@@ -29,6 +29,12 @@ static double forward_flops(const struct cell *cell)
     return cell->size.layers * block + head;
 }
 
+static int probe_windows(const struct cell *cell)
+{
+    return cell->evaluate.windows < CELL_PROBE_WINDOWS ? cell->evaluate.windows
+                                                       : CELL_PROBE_WINDOWS;
+}
+
 /* Which transforms of the inputs the GPTQ quantizers of a checkpoint look through: each needs its own Gram matrices. */
 static int gram_transforms(const struct cell_evaluate *evaluate, bool last)
 {
@@ -61,14 +67,15 @@ static double gram_layers(const struct cell *cell, int transforms)
 /*
  * FLOPs of all evaluations (METHOD §4). At each checkpoint every window is read in full precision, in the training precision when that is
  * another one, and by each quantizer of that checkpoint. The calibration windows are read once more for the error of each site, and
- * by the quantizers that need statistics. GPTQ's are counted double: they are of fp64.
+ * by the quantizers that need statistics. GPTQ's are counted double: they are of fp64. Probes (METHOD §5) read their windows twice in
+ * full precision and once quantized.
  */
 static double evaluate_flops(const struct cell *cell)
 {
     const struct cell_evaluate *evaluate = &cell->evaluate;
     const double windows = evaluate->windows, calibration = evaluate->calibration_windows;
     const double tokens = calibration * cell->size.context, layers = cell->size.layers;
-    double sequences = 0, flops = 0;
+    double sequences = 3.0 * evaluate->checkpoints * probe_windows(cell), flops = 0;
     for (int c = 0; c < evaluate->checkpoints; c++) {
         bool last = c == evaluate->checkpoints - 1;
         bool calibrates = false, tensor = false;
@@ -130,6 +137,17 @@ static double model_memory(const struct cell *cell, double rows, bool training)
     return rows * (4 * (cell->size.layers * block + outside + gradients) + masks) + head;
 }
 
+/* Bytes of the probes: the full model's block outputs of one micro-batch, codes of the w8a8 model, and in fp64
+ * moments and maxima of each site and RMSE of each block for every window, and two counts per dimension. */
+static double probe_memory(const struct cell *cell, double rows)
+{
+    double windows = probe_windows(cell);
+    double dimensions = 3.0 * cell->size.d_model + cell->size.d_ff;
+    double block = 4 * rows * cell->size.d_model + block_weights(cell) +
+                   8 * ((4 * 6 + 1) * windows + 2 * dimensions);
+    return cell->size.layers * block;
+}
+
 /*
  * Peak bytes of one rank that holds the whole cell. P = all parameters, M = those of the quantized sites.
  *
@@ -139,7 +157,8 @@ static double model_memory(const struct cell *cell, double rows, bool training)
  *     evaluation   4P copy rounded to the half type; per quantizer of the checkpoint M codes (4M where weights
  *                  stay full and the inputs are transformed) and a scale per group of weights; activations of
  *                  one micro-batch of windows, and the full model's probabilities of it and their logarithms in fp64; with
- *                  GPTQ Gram matrices of some layers, a factor of one and its site's weights, in fp64
+ *                  GPTQ Gram matrices of some layers, a factor of one and its site's weights, in fp64; after that the
+ *                  probes, in place of all this but the activations
  *
  * Both are alive at a checkpoint; the last one has all quantizers. The corpus (once per process), MPI
  * and libraries come on top.
@@ -188,8 +207,10 @@ static double peak_memory(const struct cell *cell)
         quantized += quantizer_memory(cell, &cell->evaluate.quantizer[q]);
     }
     double training = parameters * (4 + 8 + 4 * buffers) + rounded + model_memory(cell, rows, true);
-    double evaluation = rounded + quantized + gptq_memory(cell) + model_memory(cell, rows, false) +
-                        16 * rows * cell->model.vocabulary;
+    double evaluation =
+        model_memory(cell, rows, false) +
+        larger(rounded + quantized + gptq_memory(cell) + 16 * rows * cell->model.vocabulary,
+               probe_memory(cell, rows));
     return training + evaluation;
 }
 

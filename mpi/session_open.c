@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "jobs/cost.h"
+#include "mpi/algebra.h"
 #include "mpi/clock.h"
 #include "mpi/launcher.h"
 #include "mpi/session_state.h"
@@ -157,7 +158,8 @@ int session_open(struct error *err, const struct run_options *options, int ranks
     s->display = display_create();
     snprintf(s->provenance.mpi, sizeof s->provenance.mpi, "%s", mpi);
     snprintf(s->provenance.job_id, sizeof s->provenance.job_id, "%.200s", job ? job : "");
-    snprintf(s->provenance.libraries, sizeof s->provenance.libraries, "%s", run_cell_matmul());
+    snprintf(s->provenance.libraries, sizeof s->provenance.libraries, "%s; ScaLAPACK with %.120s",
+             run_cell_matmul(), algebra_blas());
 
     TRY(stop_open(err, options->deadline, options->margin, &s->stop));
     TRY(read_study(err, s, options));

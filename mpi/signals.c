@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Signals belong to the process, and so does their count. */
 static atomic_int stops, warnings;
@@ -19,22 +20,30 @@ static sigset_t stop_signals(void)
     return set;
 }
 
+static void count_signal(int taken)
+{
+    atomic_fetch_add(taken == SIGUSR1 ? &warnings : &stops, 1);
+}
+
 void signals_block(void)
 {
-    sigset_t set = stop_signals();
+    static const int stop_signal[] = {SIGTERM, SIGINT, SIGUSR1};
+    const sigset_t set = stop_signals();
+    struct sigaction action = {.sa_handler = count_signal, .sa_mask = set, .sa_flags = SA_RESTART};
     sigprocmask(SIG_BLOCK, &set, NULL);
+    for (size_t i = 0; i < sizeof stop_signal / sizeof stop_signal[0]; i++) {
+        sigaction(stop_signal[i], &action, NULL);
+    }
     signal(SIGPIPE, SIG_IGN);
 }
 
-static void *count_signals(void *unused)
+static void *listen_for_signals(void *unused)
 {
     (void)unused;
     const sigset_t set = stop_signals();
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     for (;;) {
-        int taken = 0;
-        if (sigwait(&set, &taken) == 0) {
-            atomic_fetch_add(taken == SIGUSR1 ? &warnings : &stops, 1);
-        }
+        pause();
     }
     return NULL;
 }
@@ -42,7 +51,7 @@ static void *count_signals(void *unused)
 static void start_thread(void)
 {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, count_signals, NULL) == 0) {
+    if (pthread_create(&thread, NULL, listen_for_signals, NULL) == 0) {
         pthread_detach(thread);
     }
 }

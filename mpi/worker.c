@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mpi/algebra.h"
 #include "mpi/clock.h"
 #include "mpi/fault.h"
 #include "results/rundir.h"
@@ -21,6 +22,7 @@ static const double load_rate = 1e6;      /* bytes/s: the slowest file system th
 struct worker {
     struct setup *setup;
     struct executor *executor;
+    struct algebra *algebra; /* of this rank alone */
     run_fn *run;
     void *context;
     int rank;
@@ -214,6 +216,7 @@ static int work(struct error *err, struct worker *w)
     TRY(finish_surely(err, w, &request));
     team.state = w;
     team.cancelled = on_cancelled;
+    team.algebra = w->algebra;
     w->running = true;
     w->stop = false;
     w->listened = w->heard = clock_seconds();
@@ -319,6 +322,7 @@ int worker_run(struct error *err, run_fn *run, void *context, enum leave *leave,
         if (run == NULL) {
             TRY(executor_create(err, &setup->source, &setup->data, setup->folder,
                                 setup->checkpoint_every, &w->executor));
+            TRY(algebra_create(err, MPI_COMM_SELF, &w->algebra)); /* waits for nobody */
             w->run = run_with_executor;
             w->context = w->executor;
         }
@@ -328,6 +332,7 @@ int worker_run(struct error *err, run_fn *run, void *context, enum leave *leave,
     *leave = farewell.finalize ? LEAVE_FINALIZE : LEAVE_EXIT;
 cleanup:
     if (w) {
+        algebra_free(w->algebra);
         executor_free(w->executor);
     }
     free(w);

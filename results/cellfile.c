@@ -59,6 +59,8 @@ static int put_attributes(struct error *err, const struct variables *variables,
         {"setting", cell->setting},
         {"seed", seed},
         {"settings", canonical},
+        {"sites", "qkv attn_out ffn_in ffn_out"}, /* along dimension site, in short */
+        {"norms", "ln1 ln2"},
         {"method_version", METHOD_VERSION},
         {"product_version", version_string()},
         {"source_commit", version_commit()},
@@ -109,7 +111,7 @@ int cellfile_write(struct error *err, const char *path, const struct cell *cell,
     CHECK(err,
           record->checkpoints == cell->evaluate.checkpoints &&
               record->quantizers == cell->evaluate.quantizers &&
-              record->windows == cell->evaluate.windows,
+              record->windows == cell->evaluate.windows && record->layers == cell->size.layers,
           STATUS_FAILED, "%s: the record was not made for cell %s", path, cell->id);
     CHECK(err, record->status == CELL_DONE || record->status == CELL_DIVERGED, STATUS_FAILED,
           "%s: a cell that is \"%s\" has no file", path, cell_status_name(record->status));

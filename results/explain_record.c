@@ -58,6 +58,7 @@ static void print_scalars(FILE *out, const struct record *record)
         {"team size", record->team_size},
         {"seconds of training", record->wall_time_train},
         {"seconds of evaluation", record->wall_time_evaluate},
+        {"seconds of that for probes", record->probe_wall_time},
     };
     const struct {
         const char *name, *value;
@@ -277,6 +278,7 @@ int explain_record(struct error *err, FILE *out, const struct cell *cell,
             TRY(print_quantizers(err, out, cell, record, k));
         }
     }
+    TRY(explain_probes(err, out, record));
     TRY(print_windows(err, out, cell, record));
     TRY(print_traces(err, out, record));
 cleanup:

@@ -9,4 +9,7 @@
 int explain_record(struct error *err, FILE *out, const struct cell *cell,
                    const struct record *record);
 
+/* Its probes; nothing if it has none. */
+int explain_probes(struct error *err, FILE *out, const struct record *record);
+
 #endif

@@ -162,6 +162,18 @@ cleanup:
     return status;
 }
 
+/* Does the record lack an array that files of its time did not have? */
+static bool lacks(const struct cell *cell, const struct schema_entry *entry,
+                  const struct record *record)
+{
+    const double *x = schema_numbers(entry, record);
+    size_t k = 0;
+    while (k < schema_values(entry, cell) && isnan(x[k])) {
+        k++;
+    }
+    return k == schema_values(entry, cell);
+}
+
 /* The first value in which two records of a cell differ, "" if there is none. */
 static void find_difference(const struct cell *cell, const struct record *a, const struct record *b,
                             char text[512])
@@ -182,7 +194,7 @@ static void find_difference(const struct cell *cell, const struct record *a, con
                 snprintf(text, 512, "%s is \"%.150s\" and \"%.150s\"", entry->name,
                          schema_text(entry, a), schema_text(entry, b));
             }
-        } else {
+        } else if (!schema_optional(entry) || (!lacks(cell, entry, a) && !lacks(cell, entry, b))) {
             const double *x = schema_numbers(entry, a), *y = schema_numbers(entry, b);
             for (size_t k = 0; k < schema_values(entry, cell) && text[0] == '\0'; k++) {
                 bool same = memcmp(&x[k], &y[k], sizeof x[k]) == 0 || (isnan(x[k]) && isnan(y[k]));

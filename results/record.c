@@ -6,7 +6,7 @@
 
 #include "results/schema.h"
 
-enum { MOST_WINDOWS = 1 << 22, MOST_LAYERS = 1 << 16 };
+enum { MOST_WINDOWS = 1 << 22, MOST_LAYERS = 1 << 12 };
 
 static bool is_number(const struct schema_entry *entry)
 {
@@ -96,8 +96,7 @@ void record_free(struct record *record)
 
 const char *record_site_name(int site)
 {
-    static const char *const names[RECORD_SITES] = {"qkv", "attn_out", "ffn_in", "ffn_out"};
-    return site >= 0 && site < RECORD_SITES ? names[site] : "";
+    return schema_dimension_labels(SCHEMA_SITE)[site];
 }
 
 const char *record_outcome_name(double outcome)

@@ -26,7 +26,13 @@ enum record_outcome {
     OUTCOME_NOT_DEFINITE, /* GPTQ: a site's Hessian is not positive definite, with the most damping either */
 };
 
-enum { RECORD_TEXT = 256, RECORD_TRACE = 128, RECORD_SITES = 4 /* of a block */ };
+enum {
+    RECORD_TEXT = 256,
+    RECORD_TRACE = 128,
+    RECORD_SITES = 4, /* qkv, attn_out, ffn_in, ffn_out */
+    RECORD_NORMS =
+        2, /* LayerNorms of a block: before attention (parallel: and FFN), before the FFN */
+};
 
 struct record {
     enum cell_status status;
@@ -63,6 +69,16 @@ struct record {
     double *window_quantized_loss;
     double *window_kl;
 
+    /* Probes (study/probe.h), METHOD §5. (C, L, RECORD_SITES): inputs and weights of a site */
+    double *probe_input_std, *probe_input_max, *probe_input_kurtosis;
+    double *probe_outliers, *probe_outliers_relative; /* dimensions with |x| ≥ 6, ≥ 6·std */
+    double *probe_weight_max, *probe_weight_std;
+    double *probe_weight_norm, *probe_stable_rank; /* ‖W‖₂, ‖W‖²_F/‖W‖²₂ */
+    /* (C, L): token-wise RMSE between full and w8a8 block outputs */
+    double *probe_output_rmse;
+    /* (C, L, RECORD_NORMS) and (C): standard deviation of LayerNorm gains; NaN where there is none */
+    double *probe_gain_std, *probe_final_gain_std;
+
     /* (RECORD_TRACE): training traces, evenly spaced; NaN past the end of a short run */
     double *trace_step, *trace_loss, *trace_grad_norm, *trace_learning_rate, *trace_loss_scale;
 
@@ -74,6 +90,7 @@ struct record {
 
     /* how it was made: not part of the result */
     double wall_time_train, wall_time_evaluate; /* seconds */
+    double probe_wall_time;                     /* part of wall_time_evaluate */
     double tokens_per_second;                   /* training */
     double peak_memory;                         /* bytes, of the rank's process */
     double attempts, team_size;

@@ -29,6 +29,21 @@
     {                                                                                              \
         SCHEMA_CHECKPOINT, SCHEMA_QUANTIZER, SCHEMA_LAYER, SCHEMA_SITE                             \
     }
+#define CL                                                                                         \
+    2,                                                                                             \
+    {                                                                                              \
+        SCHEMA_CHECKPOINT, SCHEMA_LAYER                                                            \
+    }
+#define CLS                                                                                        \
+    3,                                                                                             \
+    {                                                                                              \
+        SCHEMA_CHECKPOINT, SCHEMA_LAYER, SCHEMA_SITE                                               \
+    }
+#define CLN                                                                                        \
+    3,                                                                                             \
+    {                                                                                              \
+        SCHEMA_CHECKPOINT, SCHEMA_LAYER, SCHEMA_NORM                                               \
+    }
 #define T                                                                                          \
     1,                                                                                             \
     {                                                                                              \
@@ -48,6 +63,8 @@
     {                                                                                              \
 #member, shape, type, role, units, long_name, comment, ancillary, FIELD(member)            \
     }
+
+#define PROBED "full precision, 64 held-out windows (all, if there are fewer)"
 
 static const struct schema_entry entries[] = {
     {"status", ONE, SCHEMA_STATUS, SCHEMA_RESULT, "1", "state of the cell",
@@ -127,6 +144,51 @@ static const struct schema_entry entries[] = {
            "KL(p||p_q) on one held-out window, nats per token",
            "METHOD §4: per-window values, the same windows for every cell", NULL),
 
+    NUMBER(probe_input_std, CLS, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "standard deviation of a site's input activations",
+           "METHOD §5: over all elements, " PROBED, NULL),
+    NUMBER(probe_input_max, CLS, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "largest absolute value of a site's input activations", "METHOD §5: " PROBED, NULL),
+    NUMBER(probe_input_kurtosis, CLS, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "kurtosis of a site's input activations",
+           "METHOD §5: fourth central moment over the squared variance, 3 for a normal "
+           "distribution; over "
+           "all elements, " PROBED,
+           NULL),
+    NUMBER(probe_outliers, CLS, SCHEMA_INT, SCHEMA_RESULT, "1",
+           "number of outlier dimensions of a site's input, |x| >= 6",
+           "METHOD §5: dimensions with |x| >= 6 in at least 6 % of the positions; " PROBED, NULL),
+    NUMBER(probe_outliers_relative, CLS, SCHEMA_INT, SCHEMA_RESULT, "1",
+           "number of outlier dimensions of a site's input, |x| >= 6 std",
+           "METHOD §5: dimensions with |x| >= 6 probe_input_std in at least 6 % of the "
+           "positions; " PROBED,
+           NULL),
+    NUMBER(probe_output_rmse, CL, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "token-wise RMSE between full and w8a8-quantized block outputs",
+           "METHOD §5: residual stream behind the block, all blocks quantized; RMSE over its "
+           "dimensions, mean "
+           "over tokens; " PROBED,
+           NULL),
+    NUMBER(probe_gain_std, CLN, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "standard deviation of a LayerNorm's gain",
+           "METHOD §5; a parallel block has one LayerNorm", NULL),
+    NUMBER(probe_final_gain_std, C, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "standard deviation of the final LayerNorm's gain", "METHOD §5", NULL),
+    NUMBER(probe_weight_max, CLS, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "largest absolute weight of a site", "METHOD §5: fp32 master weights", NULL),
+    NUMBER(probe_weight_std, CLS, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "standard deviation of a site's weights", "METHOD §5: fp32 master weights", NULL),
+    NUMBER(
+        probe_weight_norm, CLS, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+        "spectral norm of a site's weights",
+        "METHOD §5: largest singular value of the fp32 master weights, rounded to single precision",
+        NULL),
+    NUMBER(
+        probe_stable_rank, CLS, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+        "stable rank of a site's weights",
+        "METHOD §5: squared Frobenius norm over squared spectral norm, rounded to single precision",
+        NULL),
+
     NUMBER(trace_step, T, SCHEMA_INT64, SCHEMA_RESULT, "1", "optimizer step of the trace point",
            "METHOD §2", NULL),
     NUMBER(trace_loss, T, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
@@ -154,8 +216,10 @@ static const struct schema_entry entries[] = {
     NUMBER(wall_time_train, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "s", "wall time of training",
            "how the cell was made; not part of the result", NULL),
     NUMBER(wall_time_evaluate, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "s",
-           "wall time of quantization and evaluation",
+           "wall time of quantization, evaluation and probes",
            "how the cell was made; not part of the result", NULL),
+    NUMBER(probe_wall_time, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "s", "wall time of the probes",
+           "part of wall_time_evaluate; not part of the result", NULL),
     NUMBER(tokens_per_second, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "s-1",
            "training tokens per second", "how the cell was made; not part of the result", NULL),
     NUMBER(peak_memory, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "byte",
@@ -202,11 +266,25 @@ const struct schema_entry *schema_find(const char *name)
     return NULL;
 }
 
+bool schema_optional(const struct schema_entry *entry)
+{
+    return strncmp(entry->name, "probe_", 6) == 0 || strcmp(entry->name, "site_error") == 0 ||
+           strcmp(entry->name, "gptq_damping") == 0 ||
+           strcmp(entry->name, "quantizer_outcome") == 0;
+}
+
 const char *schema_dimension_name(enum schema_dimension dimension)
 {
-    static const char *const names[] = {"checkpoint", "quantizer", "window",
-                                        "trace",      "layer",     "site"};
+    static const char *const names[] = {"checkpoint", "quantizer", "window", "trace",
+                                        "layer",      "site",      "norm"};
     return names[dimension];
+}
+
+const char *const *schema_dimension_labels(enum schema_dimension dimension)
+{
+    static const char *const sites[RECORD_SITES] = {"qkv", "attn_out", "ffn_in", "ffn_out"};
+    static const char *const norms[RECORD_NORMS] = {"ln1", "ln2"};
+    return dimension == SCHEMA_SITE ? sites : dimension == SCHEMA_NORM ? norms : NULL;
 }
 
 size_t schema_length(const struct cell *cell, enum schema_dimension dimension)
@@ -222,6 +300,8 @@ size_t schema_length(const struct cell *cell, enum schema_dimension dimension)
         return (size_t)cell->size.layers;
     case SCHEMA_SITE:
         return RECORD_SITES;
+    case SCHEMA_NORM:
+        return RECORD_NORMS;
     case SCHEMA_TRACE:
     case SCHEMA_DIMENSIONS:
         break;

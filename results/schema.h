@@ -19,6 +19,7 @@ enum schema_dimension {
     SCHEMA_TRACE,
     SCHEMA_LAYER,
     SCHEMA_SITE,
+    SCHEMA_NORM,
     SCHEMA_DIMENSIONS,
 };
 
@@ -59,9 +60,16 @@ int schema_count(void);
 const struct schema_entry *schema_entry(int index);
 const struct schema_entry *schema_find(const char *name); /* NULL: unknown */
 
+/* May a file lack the variable? Probes came later than the first files; there they are missing. */
+bool schema_optional(const struct schema_entry *entry);
+
 const char *schema_dimension_name(enum schema_dimension dimension);
 
-/* Length of a dimension for `cell`. */
+/* Names along a dimension (of quantized sites, of LayerNorms); NULL if it only counts, or is the study's own
+ * (quantizers). */
+const char *const *schema_dimension_labels(enum schema_dimension dimension);
+
+/* Length of a dimension for `cell`. In a study `layer` is as long as its deepest cell needs. */
 size_t schema_length(const struct cell *cell, enum schema_dimension dimension);
 
 /* Number of values of the entry for `cell`; 1 for a scalar. */

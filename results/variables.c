@@ -36,6 +36,7 @@ static size_t length_of(const struct variables *variables, enum schema_dimension
                                      : schema_length(variables->cell, dimension);
 }
 
+/* Values of an entry for one cell, as the file has room for them. */
 static size_t values_of(const struct variables *variables, const struct schema_entry *entry)
 {
     size_t values = 1;
@@ -112,10 +113,11 @@ static int define_entry(struct error *err, struct variables *variables,
     snprintf(all, sizeof all, "%s", coordinates == NULL ? "" : coordinates);
     for (int i = 0; i < entry->rank; i++) {
         variable.dimension[variable.rank++] = variables->dimension[entry->dimension[i]];
-        const char *label = entry->dimension[i] == SCHEMA_CHECKPOINT  ? "training_fraction"
-                            : entry->dimension[i] == SCHEMA_QUANTIZER ? "quantizer"
-                            : entry->dimension[i] == SCHEMA_SITE      ? "site"
-                                                                      : NULL;
+        const enum schema_dimension of = entry->dimension[i];
+        const char *label = of == SCHEMA_CHECKPOINT ? "training_fraction"
+                            : of == SCHEMA_QUANTIZER || schema_dimension_labels(of) != NULL
+                                ? schema_dimension_name(of)
+                                : NULL;
         if (label != NULL && coordinates != NULL) {
             size_t used = strlen(all);
             snprintf(all + used, sizeof all - used, "%s%s", used > 0 ? " " : "", label);
@@ -156,12 +158,19 @@ static const struct netcdf_variable own_coordinates[] = {
      .comment = "METHOD §2; trace_step says where in the run it lies"},
     {.name = "layer",
      .type = NC_INT,
-     .long_name = "number of the block",
-     .comment = "METHOD §1: from the input; models with fewer miss the last ones"},
+     .long_name = "number of the block, from the embedding on",
+     .comment =
+         "METHOD §1; a size with fewer blocks than the deepest has missing values behind its last"},
     {.name = "site",
      .type = NC_STRING,
-     .long_name = "quantized site of a block",
-     .comment = "METHOD §1: qkv, attn_out, ffn_in, ffn_out"},
+     .long_name = "name of the quantized site of a block",
+     .comment = "METHOD §1"},
+    {.name = "norm",
+     .type = NC_STRING,
+     .long_name = "name of the LayerNorm of a block",
+     .comment =
+         "METHOD §1: ln1 before attention (in a parallel block also before the FFN), ln2 before "
+         "the FFN of a sequential block"},
 };
 
 static const struct netcdf_variable quantizer_facts[] = {
@@ -236,10 +245,11 @@ int variables_define_dimensions(struct error *err, struct variables *variables)
                nc_def_dim(variables->file, "cell", variables->cells, &variables->cell_dimension));
     }
     for (int i = 0; i < SCHEMA_DIMENSIONS; i++) {
-        size_t length = length_of(variables, (enum schema_dimension)i);
+        const enum schema_dimension of = (enum schema_dimension)i;
+        size_t length = length_of(variables, of);
         variables->dimension[i] = -1;
         if (length > 0) { /* 0 would mean "unlimited" */
-            const char *name = schema_dimension_name((enum schema_dimension)i);
+            const char *name = schema_dimension_name(of);
             NETCDF(err, variables->path, name,
                    nc_def_dim(variables->file, name, length, &variables->dimension[i]));
             if (variables->cells > 0 || i == SCHEMA_QUANTIZER) {
@@ -272,6 +282,22 @@ cleanup:
 }
 
 /* ---- coordinates ---- */
+
+static int put_labels(struct error *err, const struct variables *variables,
+                      enum schema_dimension dimension)
+{
+    int status = STATUS_OK;
+    int id = -1;
+    const char *name = schema_dimension_name(dimension);
+    const char *label[RECORD_SITES > RECORD_NORMS ? RECORD_SITES : RECORD_NORMS];
+    for (size_t i = 0; i < length_of(variables, dimension); i++) {
+        label[i] = schema_dimension_labels(dimension)[i];
+    }
+    NETCDF(err, variables->path, name, nc_inq_varid(variables->file, name, &id));
+    NETCDF(err, variables->path, name, nc_put_var_string(variables->file, id, label));
+cleanup:
+    return status;
+}
 
 static int put_counter(struct error *err, const struct variables *variables, const char *name,
                        size_t length)
@@ -375,24 +401,21 @@ cleanup:
     return status;
 }
 
-static int put_sites(struct error *err, const struct variables *variables)
-{
-    const char *name[RECORD_SITES];
-    for (int i = 0; i < RECORD_SITES; i++) {
-        name[i] = record_site_name(i);
-    }
-    return put_strings(err, variables, "site", name);
-}
-
 int variables_put_coordinates(struct error *err, const struct variables *variables)
 {
     int status = STATUS_OK;
     if (variables->cells > 0) {
         TRY(put_cell_numbers(err, variables));
         for (int i = 0; i < SCHEMA_DIMENSIONS; i++) {
-            if (variables->dimension[i] >= 0 && i != SCHEMA_QUANTIZER && i != SCHEMA_SITE) {
-                TRY(put_counter(err, variables, schema_dimension_name((enum schema_dimension)i),
-                                length_of(variables, (enum schema_dimension)i)));
+            const enum schema_dimension of = (enum schema_dimension)i;
+            if (variables->dimension[i] < 0 || of == SCHEMA_QUANTIZER) {
+                continue;
+            }
+            if (schema_dimension_labels(of) != NULL) {
+                TRY(put_labels(err, variables, of));
+            } else {
+                TRY(put_counter(err, variables, schema_dimension_name(of),
+                                length_of(variables, of)));
             }
         }
         for (int i = 0; i < schema_count(); i++) { /* a cell file has it from its record */
@@ -405,9 +428,6 @@ int variables_put_coordinates(struct error *err, const struct variables *variabl
     }
     if (variables->dimension[SCHEMA_QUANTIZER] >= 0) {
         TRY(put_quantizers(err, variables));
-    }
-    if (variables->cells > 0) {
-        TRY(put_sites(err, variables));
     }
 cleanup:
     return status;
@@ -428,7 +448,10 @@ int variables_find(struct error *err, struct variables *variables)
             length[rank++] = length_of(variables, entry->dimension[d]);
         }
         variables->id[i] = -1;
-        if (has_variable(variables, entry)) {
+        int there = -1;
+        if (has_variable(variables, entry) &&
+            !(schema_optional(entry) &&
+              nc_inq_varid(variables->file, entry->name, &there) == NC_ENOTVAR)) {
             TRY(netcdf_find(err, variables->file, variables->path, entry->name, rank, length,
                             &variables->id[i]));
         }

@@ -13,7 +13,7 @@ enum { VARIABLES_MOST = 128 };
 struct variables {
     int file;
     const char *path;        /* for messages; not owned */
-    const struct cell *cell; /* whose dimensions count; not owned */
+    const struct cell *cell; /* the cell, or all `cells` of a study; not owned */
     size_t cells;            /* length of `cell`; 0: a file of one cell */
     size_t layers; /* length of `layer`: the most of all cells; shallower ones miss values */
     int cell_dimension;

@@ -55,37 +55,17 @@ cleanup:
     return status;
 }
 
-/* Length of a dimension in a record: it has the layers of its cell. */
-static size_t record_length(const struct variables *variables, const struct record *record,
-                            enum schema_dimension dimension)
+/* The cell that record `index` is of. */
+static const struct cell *cell_at(const struct variables *variables, size_t index)
 {
-    return dimension == SCHEMA_LAYER ? (size_t)record->layers
-                                     : schema_length(variables->cell, dimension);
-}
-
-/* Where an entry of cell `index` lies in its variable; how many numbers that are. */
-static size_t find_part(const struct variables *variables, size_t index,
-                        const struct record *record, const struct schema_entry *entry,
-                        size_t start[NETCDF_RANK], size_t count[NETCDF_RANK])
-{
-    size_t values = 1;
-    int first = 0;
-    memset(start, 0, NETCDF_RANK * sizeof *start);
-    if (variables->cells > 0 && entry->role != SCHEMA_STUDY_WIDE) {
-        start[0] = index;
-        count[first++] = 1;
-    }
-    for (int d = 0; d < entry->rank; d++) {
-        count[first + d] = record_length(variables, record, entry->dimension[d]);
-        values *= count[first + d];
-    }
-    return values;
+    return variables->cells > 0 ? &variables->cell[index] : variables->cell;
 }
 
 int variables_put(struct error *err, const struct variables *variables, size_t index,
                   const struct record *record, bool scalars_only)
 {
     int status = STATUS_OK;
+    const struct cell *cell = cell_at(variables, index);
     for (int i = 0; i < schema_count(); i++) {
         const struct schema_entry *entry = schema_entry(i);
         int id = variables->id[i];
@@ -97,15 +77,22 @@ int variables_put(struct error *err, const struct variables *variables, size_t i
             (variables->cells > 0 && entry->role == SCHEMA_STUDY_WIDE)) {
             continue;
         }
-        size_t start[NETCDF_RANK], count[NETCDF_RANK];
-        const size_t values = find_part(variables, index, record, entry, start, count);
+        size_t start[NETCDF_RANK] = {0}, count[NETCDF_RANK] = {0};
+        int first = 0;
+        if (variables->cells > 0) {
+            start[0] = index;
+            count[first++] = 1;
+        }
+        for (int d = 0; d < entry->rank; d++) {
+            count[first + d] = schema_length(cell, entry->dimension[d]);
+        }
         if (entry->type == SCHEMA_STATUS) {
             signed char flag = (signed char)record->status;
             NETCDF(err, variables->path, entry->name,
                    nc_put_vara_schar(variables->file, id, start, count, &flag));
         } else {
             TRY(put_numbers(err, variables, id, entry, start, count, schema_numbers(entry, record),
-                            values));
+                            schema_values(entry, cell)));
         }
     }
 cleanup:
@@ -219,14 +206,22 @@ int variables_get_numbers(struct error *err, const struct variables *variables, 
                           struct record *record)
 {
     int status = STATUS_OK;
+    const struct cell *cell = cell_at(variables, index);
     for (int i = 0; i < schema_count(); i++) {
         const struct schema_entry *entry = schema_entry(i);
         int id = variables->id[i];
         if (id < 0 || entry->type == SCHEMA_TEXT) {
             continue;
         }
-        size_t start[NETCDF_RANK], count[NETCDF_RANK];
-        const size_t values = find_part(variables, index, record, entry, start, count);
+        size_t start[NETCDF_RANK] = {0}, count[NETCDF_RANK] = {0};
+        int first = 0;
+        if (variables->cells > 0 && entry->role != SCHEMA_STUDY_WIDE) {
+            start[0] = index;
+            count[first++] = 1;
+        }
+        for (int d = 0; d < entry->rank; d++) {
+            count[first + d] = schema_length(cell, entry->dimension[d]);
+        }
         if (entry->type == SCHEMA_STATUS) {
             signed char flag = -1;
             NETCDF(err, variables->path, entry->name,
@@ -236,7 +231,7 @@ int variables_get_numbers(struct error *err, const struct variables *variables, 
             record->status = (enum cell_status)flag;
         } else {
             TRY(get_numbers(err, variables, id, entry, start, count, schema_numbers(entry, record),
-                            values));
+                            schema_values(entry, cell)));
         }
     }
 cleanup:

@@ -1,6 +1,7 @@
 /*
- * Dense algebra that the ranks of a team do together. mpi/ implements it; study/ sees this. All operations are collective over
- * the team and return STATUS_OK, STATUS_FAILED, or STATUS_STOPPED once the team was cancelled.
+ * Dense algebra that a team does together, as study/ sees it: singular values, and the inverse Cholesky
+ * factor of a Gram matrix (METHOD §3 GPTQ, §5). mpi/ implements it. All operations are collective over the
+ * team.
  */
 #ifndef STUDY_ALGEBRA_H
 #define STUDY_ALGEBRA_H
@@ -24,14 +25,14 @@ struct algebra {
     int (*gram_add)(struct error *err, struct gram *gram, double factor, int rows, const float *x);
     /* diagonal[n], on every rank. */
     int (*gram_diagonal)(struct error *err, const struct gram *gram, double *diagonal);
-    /* U, upper triangular, with UᵀU = (gram + diag(shift))⁻¹; *definite false: it is not positive definite and nothing was made.
-     * gram stays as it is. */
+    /* U, upper triangular, with UᵀU = (gram + diag(shift))⁻¹; *definite false: it is not positive definite and
+     * nothing was made. gram stays as it is. */
     int (*gram_inverse_factor)(struct error *err, struct gram *gram, const double *shift,
                                bool *definite);
     /* Rows [first, first + count) of that U, (count, n), on every rank. */
     int (*gram_factor_rows)(struct error *err, const struct gram *gram, int first, int count,
                             double *rows);
-    void (*gram_free)(struct gram *gram);
+    void (*gram_free)(struct gram *gram); /* NULL is fine */
 };
 
 #endif

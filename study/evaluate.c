@@ -284,6 +284,9 @@ int evaluate(struct error *err, struct team *team, const struct corpus *corpus,
                            .report_context = report_context,
                            .progress = {.step = cell_checkpoint_step(cell, index),
                                         .steps = cell->train.steps,
+                                        .loss = isfinite(record->final_train_loss)
+                                                    ? record->final_train_loss
+                                                    : 0, /* until there is a better one */
                                         .phase = "evaluate"}};
     TRY(prepare(err, &e, index, record));
     /* Groups of windows go round the team; their shapes do not depend on its size. */

@@ -320,6 +320,12 @@ cleanup:
     return status;
 }
 
+void model_watch_blocks(struct model *m, block_fn *see, void *context)
+{
+    m->see_block = see;
+    m->see_block_context = context;
+}
+
 int model_forward(struct error *err, struct model *m, const struct weights *weights,
                   enum precision precision, const struct dropout *dropout, const uint8_t *inputs,
                   int sequences, observe_fn *observe, void *observe_context, const float **logits)
@@ -350,7 +356,11 @@ int model_forward(struct error *err, struct model *m, const struct weights *weig
              layout_of(l, l->position, weights->master), dropout->p > 0 ? m->embed_mask : NULL,
              (float)(1 / (1 - dropout->p)), m->block[0].in);
     for (int i = 0; i < l->size.layers; i++) {
-        TRY(forward_block(err, m, &pass, i, i + 1 < l->size.layers ? m->block[i + 1].in : m->out));
+        float *out = i + 1 < l->size.layers ? m->block[i + 1].in : m->out;
+        TRY(forward_block(err, m, &pass, i, out));
+        if (m->see_block) {
+            m->see_block(m->see_block_context, i, m->rows, d, out);
+        }
     }
     k->layernorm_forward(precision, m->rows, d, m->out,
                          layout_of(l, l->final_gain, weights->master),

@@ -30,6 +30,9 @@ struct dropout {
 /* Sees the input of each site during forward. */
 typedef void observe_fn(void *context, int layer, enum site site, int rows, int in, const float *x);
 
+/* Sees the residual stream behind each block, (rows, d), during forward. */
+typedef void block_fn(void *context, int layer, int rows, int d, const float *x);
+
 struct model;
 
 /* Buffers for micro-batches of `sequences`; with `training` every activation is kept for model_backward. The layout must outlive
@@ -46,6 +49,8 @@ const struct kernels *model_kernels(const struct model *model);
  * by the quantized site `quantized`, or in full precision if that is NULL. */
 int model_site(struct error *err, struct model *model, const float *master, int layer,
                enum site site, const struct quantized_site *quantized, const float *x, float *y);
+/* From the next forward on; `see` may be NULL: nobody. */
+void model_watch_blocks(struct model *model, block_fn *see, void *context);
 
 /* Logits (N, V), in the model until the next call. inputs: (N) tokens. Everything after an observer's refusal is
  * unaffected: observers only look. observe may be NULL. */

@@ -25,9 +25,11 @@ struct model {
     const struct kernels *kernels;
     struct gemm *gemm;
     bool training;
-    bool packed;   /* in this pass, what only matmuls read is packed to bf16 */
-    int sequences; /* most */
-    int rows;      /* of the last forward */
+    bool packed;         /* in this pass, what only matmuls read is packed to bf16 */
+    int sequences;       /* most */
+    int rows;            /* of the last forward */
+    block_fn *see_block; /* or NULL */
+    void *see_block_context;
     struct attention_shape shape;
     float *cosine, *sine;
     struct block_activations *block; /* (layers) */

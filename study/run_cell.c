@@ -8,6 +8,7 @@
 
 #include "study/evaluate.h"
 #include "study/gemm.h"
+#include "study/probe.h"
 #include "study/state.h"
 #include "study/train.h"
 
@@ -96,15 +97,20 @@ static int checkpoint(struct error *err, struct run *run, int index)
 {
     struct record *r = run->record;
     const double start = now();
+    const float *master = trainer_master(run->trainer);
     const int64_t step = trainer_steps(run->trainer);
+    double probing = 0;
+    int status = STATUS_OK;
     r->training_fraction[index] = run->cell->evaluate.fraction[index];
     r->step[index] = (double)step;
     r->tokens[index] = (double)step * run->cell->train.batch * run->cell->size.context;
-    int status = evaluate(err, run->team, run->corpus, run->cell, run->inference,
-                          trainer_master(run->trainer), index, run->report, run->report_context, r);
-    if (status == STATUS_OK) { /* else it is done again */
-        r->wall_time_evaluate += now() - start;
-    }
+    TRY(evaluate(err, run->team, run->corpus, run->cell, run->inference, master, index, run->report,
+                 run->report_context, r));
+    probing = now();
+    TRY(probe(err, run->team, run->corpus, run->cell, run->inference, master, index, r));
+    r->probe_wall_time += now() - probing; /* after a failure it is all done again */
+    r->wall_time_evaluate += now() - start;
+cleanup:
     return status;
 }
 
@@ -327,6 +333,7 @@ int run_cell(struct error *err, struct team *team, const struct corpus *corpus,
     TRY(record_create(err, cell, &run.record));
     utc(run.record->started);
     run.record->wall_time_train = run.record->wall_time_evaluate = 0;
+    run.record->probe_wall_time = 0;
     TRY(layout_create(err, &cell->size, &cell->model, &run.layout));
     TRY(trainer_create(err, team, corpus, run.layout, cell, &run.trainer));
     TRY(model_create(err, run.layout, cell->train.micro_batch, false, &run.inference));

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const uint64_t magic = 0x5054515f53543031; /* "PTQ_ST", and the format's version "01" */
+static const uint64_t magic = 0x5054515f53543032; /* "PTQ_ST", and the format's version "02" */
 
 _Static_assert(sizeof(struct state) == 8 + STATE_ID + STATE_METHOD + 2 * RECORD_TEXT +
                                            STATE_STARTED + 8 * (2 + 5 + 1 + 3 * RECORD_TRACE),

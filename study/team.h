@@ -25,7 +25,7 @@ struct team {
     int (*sum_float)(struct team *team, float *x, size_t n);
     int (*sum_double)(struct team *team, double *x, size_t n);
 
-    const struct algebra *algebra; /* NULL: there is none (study/algebra.h) */
+    const struct algebra *algebra; /* dense algebra of these ranks; NULL: none */
 
     /* Has somebody asked this team to stop? Cheap: polled in every step. Not collective. */
     bool (*cancelled)(struct team *team);

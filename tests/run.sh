@@ -17,14 +17,15 @@ case ${1:-} in
     exit 2
     ;;
 esac
-# What runs in one process is run under the sanitizers too; MPI's own leaks would drown ours.
+# What runs in one process is run under the sanitizers too, and the dense algebra; elsewhere MPI's own
+# leaks would drown ours.
 label=
-sanitized='^(unit|report)$'
+sanitized='^(unit|report|algebra)$'
 if [ $# -gt 0 ]; then
     label="^($(IFS='|' && echo "$*"))$"
     sanitized=
     for name in "$@"; do
-        case $name in unit | report) sanitized="${sanitized:-^(}$name|" ;; esac
+        case $name in unit | report | algebra) sanitized="${sanitized:-^(}$name|" ;; esac
     done
     [ -z "$sanitized" ] || sanitized="${sanitized%|})$"
 fi

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SEEDS = 1024, LONGEST = 1 << 18, PATH = 4096 };
+enum { SEEDS = 1024, LONGEST = 1 << 19, PATH = 4096 };
 
 struct seed {
     uint8_t *bytes;

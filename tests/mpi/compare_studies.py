@@ -18,6 +18,7 @@ import numpy as np
 PROVENANCE = {
     "wall_time_train",
     "wall_time_evaluate",
+    "probe_wall_time",
     "tokens_per_second",
     "peak_memory",  # of the process, so of the cells that it ran before, too
     "attempts",

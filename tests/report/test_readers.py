@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import xarray as xr
 
-DIMENSIONS = ("cell", "checkpoint", "quantizer", "window", "trace")
+DIMENSIONS = ("cell", "checkpoint", "quantizer", "window", "trace", "layer", "site", "norm")
 GLOBALS = ("Conventions", "title", "summary", "keywords", "id", "source", "history", "date_created",
            "study_name", "study_design", "study_file", "study_expanded", "version", "commit",
            "compiler", "method_version", "libraries", "mpi", "job_ids", "corpus_fingerprint",
@@ -29,10 +29,27 @@ RESPONSES = {
     "kl": ("cell", "checkpoint", "quantizer"),
     "log_kl": ("cell", "checkpoint", "quantizer"),
     "top1_agreement": ("cell", "checkpoint", "quantizer"),
+    "quantizer_outcome": ("cell", "checkpoint", "quantizer"),
+    "site_error": ("cell", "checkpoint", "quantizer", "layer", "site"),
     "window_kl": ("cell", "checkpoint", "quantizer", "window"),
     "trace_loss": ("cell", "trace"),
     "status": ("cell",),
     "isa": ("cell",),
+}
+SITE = ("cell", "checkpoint", "layer", "site")
+PROBES = {
+    "probe_input_std": SITE,
+    "probe_input_max": SITE,
+    "probe_input_kurtosis": SITE,
+    "probe_outliers": SITE,
+    "probe_outliers_relative": SITE,
+    "probe_output_rmse": ("cell", "checkpoint", "layer"),
+    "probe_gain_std": ("cell", "checkpoint", "layer", "norm"),
+    "probe_final_gain_std": ("cell", "checkpoint"),
+    "probe_weight_max": SITE,
+    "probe_weight_std": SITE,
+    "probe_weight_norm": SITE,
+    "probe_stable_rank": SITE,
 }
 faults = []
 
@@ -61,7 +78,7 @@ def check_names(ds):
 def check_coordinates(ds):
     for name in COORDINATES:
         check(name in ds.coords and ds[name].dims == ("cell",), f"{name} is no coordinate on cell")
-    for name, of in (("training_fraction", "checkpoint"), ("quantizer", "quantizer")):
+    for name, of in (("training_fraction", "checkpoint"), ("quantizer", "quantizer"), ("site", "site")):
         check(name in ds.coords and ds[name].dims == (of,), f"{name} is no coordinate on {of}")
     for name, dims in RESPONSES.items():
         check(name in ds and ds[name].dims == dims, f"{name} has not the dimensions {dims}")
@@ -69,6 +86,28 @@ def check_coordinates(ds):
     check((np.diff(fraction) > 0).all() and fraction[-1] == 1, "training_fraction does not rise to 1")
     check(len(set(ds.cell_id.values)) == ds.sizes["cell"], "cell_id does not identify the cells")
     check(not np.isnan(ds.grad_clip.values).any(), "grad_clip has missing values: group-by drops them")
+
+
+def check_probes(ds, done):
+    for name, dims in PROBES.items():
+        check(name in ds and ds[name].dims == dims, f"{name} has not the dimensions {dims}")
+        check("METHOD §5" in ds[name].attrs.get("comment", ""), f"{name} does not name its definition")
+    check(list(ds.site.values) == ["qkv", "attn_out", "ffn_in", "ffn_out"], "site does not name the sites")
+    check(list(ds.norm.values) == ["ln1", "ln2"], "norm does not name the LayerNorms")
+    for i in np.flatnonzero(done):
+        cell = ds.isel(cell=i)
+        depth = int(cell.layers)
+        for name in PROBES:
+            probe = cell[name].isel(norm=0) if "norm" in cell[name].dims else cell[name]
+            if "layer" in probe.dims:
+                check(np.isnan(probe.isel(layer=slice(depth, None))).all(), f"{name} goes on behind the last block")
+                probe = probe.isel(layer=slice(0, depth))
+            check(np.isfinite(probe).all(), f"{name} of a finished cell is missing")
+        check((cell.probe_weight_norm.isel(layer=0) >= cell.probe_weight_max.isel(layer=0) * 0.999999).all(),
+              "a weight is larger than its matrix's spectral norm")
+        rank = cell.probe_stable_rank.isel(layer=0)
+        check((rank >= 0.999).all() and (rank <= float(cell.d_model)).all(), "a stable rank is out of range")
+        check((cell.probe_output_rmse.isel(layer=0) > 0).all(), "quantized blocks give the full outputs")
 
 
 def check_values(ds):
@@ -81,6 +120,7 @@ def check_values(ds):
     last = ds.isel(checkpoint=-1).sel(quantizer=name)
     for response in ("loss", "quantized_loss", "kl", "log_kl"):
         check(np.isfinite(last[response].values[done]).all(), f"{response} of a finished cell is missing")
+    check_probes(ds, done)
     check((ds.loss.where(ds.loss > 1e30).isnull()).all(), "_FillValue was not decoded")
 
 

@@ -162,7 +162,7 @@ class Usage(RunTest):
     def test_help(self):
         result = run("--help")
         self.assert_exit(result, 0)
-        for name in ("plan", "run", "status", "report", "explain"):
+        for name in ("plan", "run", "status", "report", "explain", "quantize"):
             self.assertIn(f"  {name} ", result.stdout)
             one = run(name, "--help")
             self.assert_exit(one, 0)

@@ -4,7 +4,7 @@
 
 #include "tests/unit/study_store.h"
 
-enum { STEPS = 9, WINDOWS = 7, LATE_STEPS = 1008, LATE = 996, MOST_POLLS = 80 };
+enum { STEPS = 9, WINDOWS = 7, LATE_STEPS = 1008, LATE = 996, MOST_POLLS = 128 };
 
 /* A cell, and the state from which it is looked at: none, or a made-up one. */
 struct course {

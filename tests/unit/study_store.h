@@ -7,6 +7,7 @@
 #include "study/layout.h"
 #include "study/run_cell.h"
 #include "study/state.h"
+#include "tests/unit/algebra_lapack.h"
 #include "tests/unit/study_team.h"
 #include "tests/unit/study_text.h"
 
@@ -137,6 +138,8 @@ static inline int attempt_alone(struct attempt *a, int at)
 {
     struct canceller canceller = {.at = at};
     struct team team = team_alone();
+    const struct algebra algebra = algebra_lapack(&team);
+    team.algebra = &algebra;
     team.state = &canceller;
     team.cancelled = canceller_poll;
     attempt_run(&team, a);

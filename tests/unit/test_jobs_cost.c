@@ -5,6 +5,7 @@
 #include "jobs/plan.h"
 #include "study/layout.h"
 #include "study/model.h"
+#include "study/probe.h"
 #include "study/quantize.h"
 #include "tests/unit/jobs_fixture.h"
 
@@ -40,8 +41,9 @@ static void flops(void **state)
     cost_of(&cell, &cost);
     assert_near(cost.train_flops, 3 * forward * (double)(cell.tokens / 32), 0);
     /* Twice full, bf16 and w4; at the end full, bf16 and three. Of 7 calibration windows each time the errors of sites: full, full
-     * for comparison, and the quantizers; at the end inputs and their largest. */
-    assert_near(cost.evaluate_flops, forward * (2 * 3 * 100 + 5 * 100 + 7 * (3 + 3 + 5 + 2)), 0);
+     * for comparison, and the quantizers; at the end inputs and their largest. Three times three passes of probes. */
+    assert_near(cost.evaluate_flops,
+                forward * (2 * 3 * 100 + 5 * 100 + 7 * (3 + 3 + 5 + 2) + 3 * 3 * 64), 0);
     assert_near(cost_seconds(&cost, 1e9), (cost.train_flops + cost.evaluate_flops) / 1e9, 0);
 
     cell.train.precision = PRECISION_FP32;
@@ -49,8 +51,8 @@ static void flops(void **state)
     cell.model.activation = ACTIVATION_GELU;
     forward = 2 * (double)count_forward(&cell);
     cost_of(&cell, &cost);
-    assert_near(cost.evaluate_flops, forward * (2 * 3 * 100 + 4 * 100 + 7 * (4 + 4 + 5 + 3 * 2)),
-                0);
+    assert_near(cost.evaluate_flops,
+                forward * (2 * 3 * 100 + 4 * 100 + 7 * (4 + 4 + 5 + 3 * 2) + 3 * 3 * 64), 0);
 }
 
 static double memory_of(struct cell cell)
@@ -95,7 +97,7 @@ static double allocated(const struct cell *cell)
     struct layout *layout = NULL;
     assert_int_equal(layout_create(NULL, &cell->size, &cell->model, &layout), STATUS_OK);
     double parameters = 4 * (double)layout->length;
-    double copies = cell->train.precision == PRECISION_FP32 ? 3 : 5;
+    double copies = cell->train.precision == PRECISION_FP32 ? 3 : 4;
     for (int parts = cell->train.batch / cell->train.micro_batch; parts > 0; parts /= 2) {
         copies++;
     }
@@ -103,16 +105,19 @@ static double allocated(const struct cell *cell)
     bool gptq = false;
     bytes += (double)model_bytes(layout, cell->train.micro_batch, true);
     bytes += (double)model_bytes(layout, cell->train.micro_batch, false);
+    double evaluation =
+        16.0 * cell->train.micro_batch * cell->size.context * cell->model.vocabulary;
+    evaluation += cell->train.precision == PRECISION_FP32 ? 0 : parameters;
     for (int q = 0; q < cell->evaluate.quantizers; q++) {
-        bytes += (double)quantized_bytes(layout, &cell->evaluate.quantizer[q]);
+        evaluation += (double)quantized_bytes(layout, &cell->evaluate.quantizer[q]);
         gptq |= cell->evaluate.quantizer[q].method == METHOD_GPTQ;
     }
     if (gptq) { /* Gram matrices, of all layers here, a factor of the widest, and that site's weights */
         double d = cell->size.d_model, ff = cell->size.d_ff;
         assert_int_equal(calibration_layers(layout, 1), cell->size.layers);
-        bytes += 8 * (cell->size.layers * (3 * d * d + ff * ff) + ff * ff + ff * d);
+        evaluation += 8 * (cell->size.layers * (3 * d * d + ff * ff) + ff * ff + ff * d);
     }
-    bytes += 16.0 * cell->train.micro_batch * cell->size.context * cell->model.vocabulary;
+    bytes += fmax(evaluation, (double)probe_bytes(cell, layout));
     layout_free(layout);
     return bytes;
 }

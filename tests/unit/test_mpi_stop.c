@@ -1,6 +1,7 @@
 /* The deadline and the other reasons to stop a run. */
 #include "tests/unit/results_fixture.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -133,6 +134,51 @@ static void signals_add_up(void **state)
     rundir_close(dir);
 }
 
+enum { OLD_THREADS = 3 };
+
+/* As a thread that a library started before the signals were blocked. */
+static void *old_thread(void *ready)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    pthread_barrier_wait(ready);
+    pthread_barrier_wait(ready);
+    return NULL;
+}
+
+/* A signal that the process gets is taken once, whichever thread it comes to, and kills nobody. */
+static void signals_in_old_threads(void **state)
+{
+    (void)state;
+    pthread_t thread[OLD_THREADS];
+    pthread_barrier_t ready;
+    pthread_barrier_init(&ready, NULL, OLD_THREADS + 1);
+    signals_block();
+    for (int i = 0; i < OLD_THREADS; i++) {
+        assert_int_equal(pthread_create(&thread[i], NULL, old_thread, &ready), 0);
+    }
+    pthread_barrier_wait(&ready);
+    for (int k = 0; k < 6; k++) {
+        const int sent = k % 2 ? SIGUSR1 : SIGTERM;
+        int taken = 0;
+        kill(getpid(), sent);
+        for (int i = 0; i < 5000 && taken == 0; i++) {
+            taken = signals_take();
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        }
+        assert_int_equal(taken, sent);
+    }
+    assert_int_equal(signals_take(), 0);
+    pthread_barrier_wait(&ready);
+    for (int i = 0; i < OLD_THREADS; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    pthread_barrier_destroy(&ready);
+}
+
 static void file_stops(void **state)
 {
     struct fixture *f = *state;
@@ -249,13 +295,10 @@ static void asks_slurm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(deadlines),
-        cmocka_unit_test(what_may_begin),
-        TEST(signals_stop),
-        TEST(signals_add_up),
-        TEST(file_stops),
-        TEST(deadline_stops),
-        TEST(asks_slurm),
+        cmocka_unit_test(deadlines),  cmocka_unit_test(what_may_begin),
+        TEST(signals_stop),           TEST(signals_add_up),
+        TEST(signals_in_old_threads), TEST(file_stops),
+        TEST(deadline_stops),         TEST(asks_slurm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

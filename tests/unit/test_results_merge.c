@@ -239,6 +239,36 @@ static void copies(void **state)
     assert_same_study(f, "out.nc", "both/study.nc");
 }
 
+/* A copy from before there were probes does not contradict one that has them. */
+static void missing_probes(void **state)
+{
+    struct fixture *f = *state;
+    char a[PATH], b[PATH], out[PATH], path[SPEC_PATH + 64], checksum[17];
+    struct merge_summary summary;
+    struct rundir *dir = NULL;
+    const struct cell *cell = &f->cell[1];
+    struct record *record = fixture_record(cell, cell->number);
+    make_run(f, "a", all);
+    make_run(f, "b", "            ");
+    const char *const inputs[] = {in(f, "a", a), in(f, "b", b)};
+    in(f, "out.nc", out);
+    for (int i = 0; i < schema_count(); i++) {
+        const struct schema_entry *entry = schema_entry(i);
+        for (size_t k = 0; schema_optional(entry) && k < schema_values(entry, cell); k++) {
+            schema_numbers(entry, record)[k] = NAN;
+        }
+    }
+    assert_ok(&f->err, rundir_open(&f->err, b, f->spec, &dir));
+    assert_ok(&f->err, rundir_log_begin(&f->err, dir, cell, 1, "node"));
+    rundir_cell_path(b, cell->id, path);
+    assert_ok(&f->err, cellfile_write(&f->err, path, cell, record, checksum));
+    assert_ok(&f->err, rundir_log_end(&f->err, dir, cell->id, record->status, checksum, 1, ""));
+    record_free(record);
+    rundir_close(dir);
+    assert_ok(&f->err, merge_write(&f->err, out, inputs, 2, &summary));
+    assert_int_equal(summary.finished, f->cells);
+}
+
 /* Copies that differ are an error, unless in how they were made. */
 static void conflicts(void **state)
 {
@@ -416,8 +446,8 @@ static void wrong_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(reading),       TEST(shards),  TEST(copies),      TEST(conflicts),
-        TEST(other_studies), TEST(misfits), TEST(wrong_files),
+        TEST(reading),        TEST(shards),        TEST(copies),  TEST(conflicts),
+        TEST(missing_probes), TEST(other_studies), TEST(misfits), TEST(wrong_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

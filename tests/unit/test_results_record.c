@@ -3,7 +3,7 @@
 
 #include "results/settings.h"
 
-/* Every byte of struct record belongs to exactly one schema entry, but for the three sizes and
+/* Every byte of struct record belongs to exactly one schema entry, but for the four sizes and
  * padding. */
 static void schema_covers_record(void **state)
 {

@@ -15,6 +15,8 @@ static int steps_done(const struct record *r)
 static void test_courses(void **state)
 {
     const struct shared *s = *state;
+    /* A step polls four times, an evaluation and each of two probing passes once in four groups of windows, and
+     * the probes of weights once in each of two layers. */
     for (int i = FP32; i <= FP16; i++) {
         const struct record *r = s->course[i].undisturbed;
         bool clipped = false;
@@ -22,8 +24,9 @@ static void test_courses(void **state)
             clipped = clipped || r->trace_grad_norm[k] > 0.5;
         }
         assert_true(clipped && r->status == CELL_DONE && r->skipped_steps == 0);
-        /* Four groups of windows and two of calibration windows; at the end w8a8-tensor looks at the latter twice more. */
-        assert_int_equal(s->course[i].polls, 4 * STEPS + 3 * (4 + 2) + 2 * 2);
+        /* Four groups of windows, two of calibration windows, ten of the probes; at the end w8a8-tensor looks at the
+         * calibration windows twice more. */
+        assert_int_equal(s->course[i].polls, 4 * STEPS + 3 * (4 + 2 + 10) + 2 * 2);
     }
     assert_true(s->course[GROWING].undisturbed->final_loss_scale == 0x1p16);
     assert_true(s->course[SKIPPING].undisturbed->skipped_steps >= 2);
@@ -35,7 +38,7 @@ static void test_courses(void **state)
 
 /* Stops ======================================================================================= */
 
-/* Stopped once, at each poll: in training, and in each of the three evaluations. */
+/* Stopped once, at each poll: in training, and in each of the three evaluations with its probes. */
 static void test_stopped_once(void **state)
 {
     const struct shared *s = *state;
@@ -63,7 +66,8 @@ static void test_stopped_often(void **state)
     const struct shared *s = *state;
     for (int i = 0; i < COURSES; i++) {
         const struct course *c = &s->course[i];
-        for (int at = 11; at <= 17; at += 2) { /* an evaluation polls up to ten times */
+        for (int at = 21; at <= 27;
+             at += 2) { /* an evaluation with its probes polls up to 20 times */
             struct store store = {0};
             struct attempt a = course_attempt(s, c, &store);
             int stops = 0;
