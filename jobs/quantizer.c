@@ -133,8 +133,10 @@ void quantizer_generate_name(const struct quantizer *q, char name[QUANTIZER_NAME
         snprintf(activations, sizeof activations, "a%s%d%s", q->weights == WEIGHTS_FP8 ? "int" : "",
                  q->activation_bits, q->activations == ACTIVATIONS_PER_TENSOR ? "-tensor" : "");
     }
-    snprintf(name, QUANTIZER_NAME, "%s%s%s%s%s%s", q->method == METHOD_GPTQ ? "gptq-" : "", weights,
+    char whole[96]; /* a longer one is cut, and a study file then has to give a name */
+    snprintf(whole, sizeof whole, "%s%s%s%s%s%s", q->method == METHOD_GPTQ ? "gptq-" : "", weights,
              group, activations, transforms[q->transform], outliers[q->outliers]);
+    snprintf(name, QUANTIZER_NAME, "%.*s", QUANTIZER_NAME - 1, whole);
 }
 
 void quantizer_describe(const struct quantizer *q, char text[QUANTIZER_DESCRIPTION])

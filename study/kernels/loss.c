@@ -59,12 +59,23 @@ INLINE vd vdselect(vl mask, vd yes, vd no)
     return (vd)((mask & (vl)yes) | (~mask & (vl)no));
 }
 
+/* x between −708 and 708; NaN stays. */
+INLINE vd vdclamp(vd x)
+{
+#if defined(__AVX512F__)
+    x = (vd)_mm512_max_pd(_mm512_set1_pd(-708), (__m512d)x);
+    return (vd)_mm512_min_pd(_mm512_set1_pd(708), (__m512d)x);
+#else
+    x = vdselect(x < -708.0, vdset(-708.0), x);
+    return vdselect(x > 708.0, vdset(708.0), x);
+#endif
+}
+
 /* exp(x) = 2^n·exp(r); below −708 and above 708 the value there. */
 INLINE vd vdexp(vd x)
 {
     const vd magic = vdset(6755399441055744.0); /* 1.5·2^52: adding it rounds to an integer */
-    x = vdselect(x < -708.0, vdset(-708.0), x);
-    x = vdselect(x > 708.0, vdset(708.0), x);
+    x = vdclamp(x);
     vd shifted = x * 1.4426950408889634 + magic;
     vl bits = (vl)shifted - (vl)magic;
     vd n = shifted - magic;
@@ -77,8 +88,15 @@ INLINE vd vdexp(vd x)
  * q − p − p·x, which does not overflow. */
 INLINE vd kl_term(vd x, vd p, vd q)
 {
+#if defined(__AVX512F__)
+    const __mmask8 near = _mm512_cmp_pd_mask(_mm512_abs_pd((__m512d)x), _mm512_set1_pd(0.35),
+                                             _CMP_LT_OQ);
+    const vd tail = p * exp_tail((vd)_mm512_maskz_mov_pd(near, (__m512d)x));
+    return (vd)_mm512_mask_blend_pd(near, (__m512d)(q - p - p * x), (__m512d)tail);
+#else
     const vl near = (x < 0.35) & (x > -0.35);
     return vdselect(near, p * exp_tail(vdselect(near, x, vdset(0))), q - p - p * x);
+#endif
 }
 
 /* Doubles i … of p; past the end of n, `rest`. */
