@@ -89,8 +89,8 @@ INLINE vd vdexp(vd x)
 INLINE vd kl_term(vd x, vd p, vd q)
 {
 #if defined(__AVX512F__)
-    const __mmask8 near = _mm512_cmp_pd_mask(_mm512_abs_pd((__m512d)x), _mm512_set1_pd(0.35),
-                                             _CMP_LT_OQ);
+    const __mmask8 near =
+        _mm512_cmp_pd_mask(_mm512_abs_pd((__m512d)x), _mm512_set1_pd(0.35), _CMP_LT_OQ);
     const vd tail = p * exp_tail((vd)_mm512_maskz_mov_pd(near, (__m512d)x));
     return (vd)_mm512_mask_blend_pd(near, (__m512d)(q - p - p * x), (__m512d)tail);
 #else

@@ -22,7 +22,7 @@ class Stop(RunTest):
         shared = pathlib.Path(cls._shared.name)
         text = harness.small_text(shared / "text.txt")
         # Two cells of some seconds.
-        cls.study = study(shared / "study.yaml", tokens=1 << 20, seeds=1, text=text,
+        cls.study = study(shared / "study.yaml", tokens=1 << 21, seeds=1, text=text,
                           cleaning="none")
         cls.undisturbed = shared / "undisturbed"
         result = run("run", cls.study, "--out", cls.undisturbed, ranks=3)
@@ -107,9 +107,9 @@ class Stop(RunTest):
             with self.subTest(ranks=ranks):
                 self.out = self.folder / f"run-{ranks}"
                 begun = time.monotonic()
-                process = self.start(ranks, "--deadline", "+12s", "--margin", "9s")
+                process = self.start(ranks, "--deadline", "+10s", "--margin", "8s")
                 status = process.wait(timeout=60)
-                self.assertLess(time.monotonic() - begun, 12 + 2)  # and what the launcher takes
+                self.assertLess(time.monotonic() - begun, 10 + 2)  # and what the launcher takes
                 self.assertEqual(status, 3, self.log.read_text())
                 self.assertIn("stopped before the deadline", self.log.read_text())
                 self.assertEqual(harness.journal(self.out)[-1][1]["why"], "deadline")
