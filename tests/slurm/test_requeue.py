@@ -26,15 +26,22 @@ class Requeue(cluster.SlurmTest):
         # Four cells of some seconds; what they give, computed beside the tests.
         cls.study = study(folder / "study.yaml", seeds=2, tokens=1 << 20)
         cls.serial = folder / "serial"
-        with open(folder / "log", "wb") as log:
-            cls.reference = harness.start("run", cls.study, "--out", cls.serial, log=log)
-        cls.addClassCleanup(harness.kill_family, cls.reference)
+        cls.reference = cls.compute(cls.study, cls.serial)
         # Slurm looks at time limits each 30 seconds of slurmctld's life. Begun after half of that, the job has
-        # less than 50 seconds of its minute left when it does.
+        # less than 50 seconds of its minute left when it does; on a fast machine it must not be done by then.
+        cls.long_study = study(folder / "long.yaml", seeds=5, tokens=1 << 21)
         cls.limited = folder / "limited"
         cls.limited_job = cls.cluster.submit(
-            cls.study, cls.limited, "--time=1", "--sbatch-arg=--signal=B:USR1@53",
+            cls.long_study, cls.limited, "--time=1", "--sbatch-arg=--signal=B:USR1@53",
             "--sbatch-arg=--begin=now+15", "--sbatch-arg=--nodelist=n3", nodes=1, ntasks=1)
+
+    @classmethod
+    def compute(cls, path, out):
+        """The values to compare with, in a process beside the tests."""
+        with open(f"{out}.log", "wb") as log:
+            process = harness.start("run", path, "--out", out, log=log)
+        cls.addClassCleanup(harness.kill_family, process)
+        return process
 
     def setUp(self):
         super().setUp()
@@ -84,9 +91,14 @@ class Requeue(cluster.SlurmTest):
     def test_time_limit(self):
         """The warning before the time limit."""
         self.out = self.limited
-        self.wait_restarts(1, 90)
+        self.wait_for(lambda: self.restarts(self.out), 90, self.out, "the first restart")
         self.assertIn("stopped with status 3 after SIGUSR1", self.restarts(self.out)[0])
-        self.wait_finished(self.limited_job, 240)
+        serial = self.folder / "serial"
+        reference = self.compute(self.long_study, serial)
+        self.wait_job(self.limited_job, 240, self.out)
+        self.assertEqual(harness.begun_after_finished(self.out), [], "finished cells ran again")
+        self.assertEqual(reference.wait(timeout=240), 0)
+        self.assert_same_study(serial / "study.nc", self.out / "study.nc")
 
     def test_array(self):
         """One task of an array goes back into the queue; the others do not even notice. The last task has the
