@@ -214,7 +214,7 @@ static double peak_memory(const struct cell *cell)
     return training + evaluation;
 }
 
-/* Of bf16 training: the unused halves of the buffers whose numbers are packed for the matmuls (weights, normalized
+/* Of bf16 training: the unused halves of the buffers whose numbers are packed for the matmuls (weights, in training and in evaluation; normalized
  * inputs, attention, activated, and the gradients of q k v and hidden). */
 static double packed_memory(const struct cell *cell)
 {
@@ -225,7 +225,7 @@ static double packed_memory(const struct cell *cell)
     double rows = (double)cell->train.micro_batch * cell->size.context;
     double floats = cell->size.layers * (norms * d + d + ff) + d + 3 * d + ff_in;
     return cell->train.precision == PRECISION_BF16
-               ? 2 * ((double)cell_parameters_total(cell) + rows * floats)
+               ? 2 * (2 * (double)cell_parameters_total(cell) + rows * floats)
                : 0;
 }
 

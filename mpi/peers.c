@@ -1,6 +1,5 @@
 #include "mpi/peers.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 
 #include "mpi/clock.h"
 #include "mpi/launcher.h"
+#include "results/process.h"
 
 static const double start_patience = 30; /* seconds until READY, beyond the timeout */
 static const double look_every = 0.25;   /* seconds, for processes that are gone */
@@ -106,6 +106,7 @@ cleanup:
 int peers_send_stop(struct error *err, struct peers *p)
 {
     int status = STATUS_OK;
+    p->stopping = true;
     for (int w = 0; w < p->count; w++) {
         if (p->peer[w].busy && !p->peer[w].fenced) {
             TRY(send_note(err, p, w, TAG_STOP));
@@ -139,7 +140,7 @@ int peers_round(struct error *err, struct peers *p)
     for (int w = 0; w < p->count && gone > away; w++) {
         p->peer[w].heard += gone;
     }
-    for (int w = 0; w < p->count; w++) {
+    for (int w = 0; p->stopping && w < p->count; w++) {
         if (p->peer[w].stop_due && p->peer[w].busy && !p->peer[w].fenced) {
             TRY(send_note(err, p, w, TAG_STOP));
         }
@@ -156,33 +157,10 @@ cleanup:
     return status;
 }
 
-/* What the kernel says of a process: 0 = nothing just now, −1 = that it is gone, else when it was started. */
-static long long process_start(int64_t pid)
-{
-    char path[64], text[512] = "";
-    unsigned long long start = 0;
-    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
-    FILE *file = fopen(path, "r");
-    if (file == NULL) {
-        return errno == ENOENT ? -1 : 0;
-    }
-    size_t got = fread(text, 1, sizeof text - 1, file);
-    text[got] = '\0';
-    fclose(file);
-    const char *at = strrchr(text, ')'); /* the name may contain anything */
-    if (got == 0 || at == NULL || strncmp(at, ") Z ", 4) == 0) {
-        return -1;
-    }
-    for (int field = 2; at != NULL && field < 22; field++) {
-        at = strchr(at + 1, ' ');
-    }
-    return at != NULL && sscanf(at, "%llu", &start) == 1 ? (long long)start : 0;
-}
-
 /* Is the process known to be dead? Only on this host one can tell. */
 static bool is_dead(const struct peer *peer)
 {
-    long long start = peer->pid == 0 ? 0 : process_start(peer->pid);
+    int64_t start = peer->pid == 0 ? 0 : process_start(peer->pid);
     return start < 0 || (start > 0 && start != peer->start);
 }
 

@@ -17,7 +17,7 @@ struct peer {
     double heard;  /* clock_seconds of its last message */
     double patience;
     int64_t pid;                   /* 0: not one that can be seen from here */
-    long long start;               /* when it was started: pids are used again */
+    int64_t start;                 /* when it was started: pids are used again */
     struct assignment assignment;  /* being sent, or the last one */
     MPI_Request setup, cell, note; /* note: STOP, PING or END */
 };
@@ -27,6 +27,7 @@ struct peers {
     struct peer *peer; /* (count): rank w + 1 */
     int living;        /* not fenced */
     int busy;
+    bool stopping;                           /* STOP was asked for; some may be due */
     double timeout;                          /* seconds */
     double pinged, judged, looked, listened; /* when */
     struct ready self;

@@ -9,8 +9,6 @@
 #include "mpi/launcher.h"
 #include "mpi/session_state.h"
 
-enum { CELLS_PER_BEAT = 256 };
-
 static const double reference_rate = 2e10; /* FLOP/s until cells have taught better */
 
 static int worker_rank(const struct session *s, int worker)
@@ -86,7 +84,8 @@ int session_adopt(struct error *err, struct session *s, bool retry_failed)
 {
     int status = STATUS_OK;
     for (int i = 0; i < s->cells; i++) {
-        if (i % CELLS_PER_BEAT == 0) { /* thousands of files take longer than a lease lasts */
+        if (i % RUNDIR_CELLS_PER_BEAT ==
+            0) { /* thousands of files take longer than a lease lasts */
             TRY(rundir_beat(err, s->dir));
         }
         const struct rundir_cell *known = rundir_find(s->dir, s->cell[i].id);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "mpi/clock.h"
+#include "results/process.h"
 
 enum { MOST_YIELDS = 32 };
 static const double shortest_pause = 50e-6, longest_pause = 5e-3; /* seconds */
@@ -113,12 +114,8 @@ void transport_introduce(struct ready *ready)
     if (gethostname(ready->host, sizeof ready->host - 1) != 0 || ready->host[0] == '\0') {
         strcpy(ready->host, "unknown");
     }
-    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
-    if (file) {
-        if (fscanf(file, "%39s", ready->boot) == 1 && stat("/proc/self/ns/pid", &space) == 0) {
-            ready->pid_space = space.st_ino;
-        }
-        fclose(file);
+    if (process_boot(ready->boot) && stat("/proc/self/ns/pid", &space) == 0) {
+        ready->pid_space = space.st_ino;
     }
 }
 

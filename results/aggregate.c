@@ -12,8 +12,6 @@
 #include "results/rundir_jobs.h"
 #include "results/studyfile.h"
 
-enum { CELLS_PER_BEAT = 256 };
-
 /* ---- global attributes ---- */
 
 static char *data_files(const struct spec *spec)
@@ -146,7 +144,8 @@ static int put_cells(struct error *err, struct studyfile *study, const struct ru
     struct record *record = NULL;
     char path[SPEC_PATH + 64];
     for (int i = 0; i < count; i++) {
-        if (i % CELLS_PER_BEAT == 0) { /* thousands of cells take longer than a lease lasts */
+        if (i % RUNDIR_CELLS_PER_BEAT ==
+            0) { /* thousands of cells take longer than a lease lasts */
             TRY(rundir_beat(err, dir));
         }
         const struct rundir_cell *known = rundir_find(dir, cells[i].id);

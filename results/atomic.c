@@ -132,6 +132,15 @@ cleanup:
     return status;
 }
 
+int atomic_remove(struct error *err, const char *path)
+{
+    int status = STATUS_OK;
+    CHECK(err, unlink(path) == 0 || errno == ENOENT, STATUS_FAILED, "%s: cannot remove: %s%s", path,
+          strerror(errno), atomic_hint(errno));
+cleanup:
+    return status;
+}
+
 int atomic_replace(struct error *err, const char *path, const void *data, size_t size, bool durable)
 {
     int status = STATUS_OK;

@@ -32,6 +32,9 @@ int atomic_commit(struct error *err, const char *temporary, const char *path);
 int atomic_replace(struct error *err, const char *path, const void *data, size_t size,
                    bool durable);
 
+/* Remove the file, if there is one. */
+int atomic_remove(struct error *err, const char *path);
+
 /* fsync the folder of `path`, so that its name survives a crash. */
 int atomic_sync_folder(struct error *err, const char *path);
 

@@ -20,7 +20,7 @@
 #include "results/seal.h"
 #include "results/variables.h"
 
-enum { SEAL = sizeof SEAL_CELL " XXH64 " - 1 + 16 + 1, FIRST_BYTES = 1 << 12 };
+enum { FIRST_BYTES = 1 << 12 };
 
 static void checksum_text(const void *bytes, size_t size, char checksum[17])
 {
@@ -119,9 +119,9 @@ int cellfile_write(struct error *err, const char *path, const struct cell *cell,
     whole = realloc(built.memory, built.size + SEAL_LENGTH);
     CHECK(err, whole != NULL, STATUS_FAILED, "%s: out of memory", path);
     built.memory = NULL;
-    seal_make(SEAL_CELL, whole, built.size, whole + built.size);
-    TRY(atomic_replace(err, path, whole, built.size + SEAL, true));
-    checksum_text(whole, built.size + SEAL, checksum);
+    const size_t size = built.size + seal_make(SEAL_CELL, whole, built.size, whole + built.size);
+    TRY(atomic_replace(err, path, whole, size, true));
+    checksum_text(whole, size, checksum);
 cleanup:
     free(built.memory);
     free(whole);
@@ -134,15 +134,12 @@ int cellfile_read_checked(struct error *err, const char *path, const struct cell
     int status = STATUS_OK;
     bool open = false;
     char *bytes = NULL;
-    size_t size = 0;
-    char seal[SEAL_LENGTH] = "", actual[17], id[CELL_ID];
+    size_t size = 0, inner = 0;
+    char actual[17], id[CELL_ID];
     struct record *read = NULL;
     struct variables variables = {.path = path, .cell = cell};
     TRY(atomic_read(err, path, &bytes, &size));
-    if (size >= SEAL) {
-        seal_make(SEAL_CELL, bytes, size - SEAL, seal);
-    }
-    CHECK(err, size >= SEAL && memcmp(bytes + size - SEAL, seal, SEAL) == 0, STATUS_FAILED,
+    CHECK(err, seal_holds(SEAL_CELL, bytes, size, &inner), STATUS_FAILED,
           "%s: the file is damaged or cut short (its checksum is wrong); delete it and give the "
           "run command again: the cell is recomputed",
           path);
@@ -154,8 +151,7 @@ int cellfile_read_checked(struct error *err, const char *path, const struct cell
               path, actual, checksum);
     }
     netcdf_prepare();
-    NETCDF(err, path, "opening",
-           nc_open_mem(path, NC_NOWRITE, size - SEAL, bytes, &variables.file));
+    NETCDF(err, path, "opening", nc_open_mem(path, NC_NOWRITE, inner, bytes, &variables.file));
     open = true;
     TRY(netcdf_get_text(err, variables.file, path, "cell_id", true, id, sizeof id));
     CHECK(err, strcmp(id, cell->id) == 0, STATUS_FAILED,

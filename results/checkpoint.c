@@ -229,15 +229,6 @@ cleanup:
     return status;
 }
 
-static int remove_file(struct error *err, const char *path)
-{
-    int status = STATUS_OK;
-    CHECK(err, unlink(path) == 0 || errno == ENOENT, STATUS_FAILED, "%s: cannot remove: %s%s", path,
-          strerror(errno), atomic_hint(errno));
-cleanup:
-    return status;
-}
-
 int checkpoint_remove(struct error *err, const char *dir, const char *id)
 {
     int status = STATUS_OK;
@@ -248,8 +239,8 @@ int checkpoint_remove(struct error *err, const char *dir, const char *id)
     if (access(folder, F_OK) != 0) {
         goto cleanup;
     }
-    TRY(remove_file(err, path));
-    TRY(remove_file(err, aside));
+    TRY(atomic_remove(err, path));
+    TRY(atomic_remove(err, aside));
     TRY(atomic_sweep(err, folder)); /* of processes that were killed while they saved */
     CHECK(err, rmdir(folder) == 0 || errno == ENOENT, STATUS_FAILED, "%s: cannot remove: %s%s",
           folder, strerror(errno), atomic_hint(errno));

@@ -144,6 +144,20 @@ cleanup:
     return status;
 }
 
+/* The run's folder, its cells, and the one that is meant; the caller closes and frees them, also on failure. */
+static int open_cell(struct error *err, const char *path, const char *cell_prefix,
+                     struct rundir **dir, struct study_cells *study, const struct cell **cell)
+{
+    int status = STATUS_OK;
+    TRY(rundir_open_readonly(err, path, dir));
+    TRY(study_cells_read(err, path, study));
+    CHECK(err, study->identified, STATUS_FAILED,
+          "%s: cells cannot be told apart without the study's text: %s", path, study->why);
+    TRY(find_cell(err, study, cell_prefix, cell));
+cleanup:
+    return status;
+}
+
 int explain_print(struct error *err, FILE *out, const char *path, const char *cell_prefix)
 {
     int status = STATUS_OK;
@@ -153,11 +167,7 @@ int explain_print(struct error *err, FILE *out, const char *path, const char *ce
     const struct cell *cell = NULL;
     char name[STUDY_CELL_NAME];
     char file[SPEC_PATH + 64];
-    TRY(rundir_open_readonly(err, path, &dir));
-    TRY(study_cells_read(err, path, &study));
-    CHECK(err, study.identified, STATUS_FAILED,
-          "%s: cells cannot be told apart without the study's text: %s", path, study.why);
-    TRY(find_cell(err, &study, cell_prefix, &cell));
+    TRY(open_cell(err, path, cell_prefix, &dir, &study, &cell));
 
     const struct rundir_cell *known = rundir_find(dir, cell->id);
     enum cell_status state = known != NULL ? known->status : CELL_PENDING;
@@ -199,11 +209,7 @@ int explain_sites_print(struct error *err, FILE *out, const char *path, const ch
     const struct cell *cell = NULL;
     char name[STUDY_CELL_NAME];
     char file[SPEC_PATH + 64];
-    TRY(rundir_open_readonly(err, path, &dir));
-    TRY(study_cells_read(err, path, &study));
-    CHECK(err, study.identified, STATUS_FAILED,
-          "%s: cells cannot be told apart without the study's text: %s", path, study.why);
-    TRY(find_cell(err, &study, cell_prefix, &cell));
+    TRY(open_cell(err, path, cell_prefix, &dir, &study, &cell));
     const struct rundir_cell *known = rundir_find(dir, cell->id);
     CHECK(
         err, known != NULL && known->checksum[0] != '\0', STATUS_FAILED,

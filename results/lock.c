@@ -10,31 +10,11 @@
 #include <unistd.h>
 
 #include "results/atomic.h"
+#include "results/process.h"
 
 enum { LOCK_TEXT = 512 };
 
 /* ---- the lease ---- */
-
-/* Clock ticks after boot at which the process started; 0 = there is none, or it cannot be seen. */
-static unsigned long long process_start(long pid)
-{
-    char path[64], text[1024];
-    unsigned long long start = 0;
-    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return 0;
-    }
-    ssize_t got = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[got > 0 ? got : 0] = '\0';
-    const char *at = strrchr(text, ')'); /* the name may contain anything */
-    for (int field = 2; at != NULL && field < 22; field++) {
-        at = strchr(at + 1, ' ');
-    }
-    bool zombie = strstr(text, ") Z ") != NULL;
-    return at == NULL || zombie || sscanf(at, "%llu", &start) != 1 ? 0 : start;
-}
 
 static void lease_of_us(struct lease *us)
 {
@@ -42,14 +22,10 @@ static void lease_of_us(struct lease *us)
     if (gethostname(us->host, sizeof us->host - 1) != 0 || us->host[0] == '\0') {
         strcpy(us->host, "?");
     }
-    us->start = process_start(us->pid);
-    strcpy(us->boot, "?");
-    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
-    if (file != NULL) {
-        if (fscanf(file, "%39s", us->boot) != 1) {
-            strcpy(us->boot, "?");
-        }
-        fclose(file);
+    int64_t start = process_start(us->pid);
+    us->start = start > 0 ? (unsigned long long)start : 0;
+    if (!process_boot(us->boot)) {
+        strcpy(us->boot, "?");
     }
 }
 
@@ -123,8 +99,9 @@ static enum lease_verdict judge(const struct look *look)
 {
     struct lease us;
     lease_of_us(&us);
-    unsigned long long start = process_start(look->lease.pid);
-    return lease_judge(&look->lease, &us, start != 0 && start == look->lease.start, look->age);
+    int64_t start = process_start(look->lease.pid);
+    return lease_judge(&look->lease, &us,
+                       start > 0 && (unsigned long long)start == look->lease.start, look->age);
 }
 
 static int refuse(struct error *err, const char *folder, const char *text)

@@ -99,6 +99,7 @@ int rundir_sync(struct error *err, struct rundir *dir);
 /* Say that the folder is still in use; call at least every ten seconds. STATUS_FAILED when another run has taken it over: then
  * write nothing more. */
 int rundir_beat(struct error *err, const struct rundir *dir);
+enum { RUNDIR_CELLS_PER_BEAT = 256 }; /* whoever goes through all files calls it so often */
 
 /* Events; each is durable (fsync) when the call returns, unless in a batch. */
 int rundir_log_run(struct error *err, struct rundir *dir, int ranks, int cells, const char *job_id);

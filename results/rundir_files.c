@@ -23,8 +23,7 @@ static int remove_file(struct error *err, const char *folder, const char *name)
     int status = STATUS_OK;
     char path[ATOMIC_PATH];
     TRY(path_of(err, folder, name, path));
-    CHECK(err, unlink(path) == 0 || errno == ENOENT, STATUS_FAILED, "%s: cannot remove: %s%s", path,
-          strerror(errno), atomic_hint(errno));
+    TRY(atomic_remove(err, path));
 cleanup:
     return status;
 }

@@ -22,6 +22,18 @@ size_t seal_make(const char *mark, const void *bytes, size_t size, char seal[SEA
     return seal_text(mark, XXH64(bytes, size, 0), seal);
 }
 
+bool seal_holds(const char *mark, const void *bytes, size_t size, size_t *inner)
+{
+    char seal[SEAL_LENGTH];
+    const size_t length = seal_text(mark, 0, seal);
+    if (size < length) {
+        return false;
+    }
+    *inner = size - length;
+    seal_make(mark, bytes, *inner, seal);
+    return memcmp((const char *)bytes + *inner, seal, length) == 0;
+}
+
 /* XXH64 of the first `size` bytes. */
 static int hash_bytes(struct error *err, int fd, const char *path, off_t size,
                       unsigned long long *hash)

@@ -9,6 +9,7 @@
 #ifndef RESULTS_SEAL_H
 #define RESULTS_SEAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "jobs/error.h"
@@ -20,6 +21,9 @@ enum { SEAL_LENGTH = 64 }; /* most bytes of a seal, with a NUL */
 
 /* The seal of bytes[size] into `seal`; returns its length. */
 size_t seal_make(const char *mark, const void *bytes, size_t size, char seal[SEAL_LENGTH]);
+
+/* Have bytes[size] a seal at their end, and is it right? Then *inner is the size before it. */
+bool seal_holds(const char *mark, const void *bytes, size_t size, size_t *inner);
 
 /* Append the seal to the file at `path`. */
 int seal_file(struct error *err, const char *path, const char *mark);

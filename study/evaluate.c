@@ -23,8 +23,9 @@ struct evaluation {
     const struct corpus *corpus;
     struct model *model;
     const float *master;
-    float *operands; /* rounded to the training type; NULL for fp32 */
-    int active;      /* quantizers evaluated here */
+    float *operands;         /* for model_weights; NULL for fp32 */
+    struct weights training; /* in the training type */
+    int active;              /* quantizers evaluated here */
     int column[CELL_QUANTIZERS];
     struct quantized *quantized[CELL_QUANTIZERS];
     uint8_t *inputs, *targets;
@@ -123,9 +124,8 @@ static int prepare(struct error *err, struct evaluation *e, int index, struct re
         e->operands = malloc(layout->length * sizeof *e->operands);
         CHECK(err, e->operands, STATUS_FAILED, "out of memory to evaluate size %s",
               cell->size.name);
-        model_kernels(e->model)->round(cell->train.precision, layout->length, e->master,
-                                       e->operands);
     }
+    e->training = model_weights(e->model, cell->train.precision, e->master, e->operands);
     TRY(sums_create(err, ev->windows, e->active, &e->sums));
 cleanup:
     return status;
@@ -147,11 +147,10 @@ static void release(struct evaluation *e)
 }
 
 static int forward(struct error *err, struct evaluation *e, int count, enum precision precision,
-                   const float *operands, const struct quantized_site *sites, const float **logits)
+                   const struct weights *weights, const float **logits)
 {
     const struct dropout none = {0};
-    const struct weights weights = {.master = e->master, .operands = operands, .quantized = sites};
-    return model_forward(err, e->model, &weights, precision, &none, e->inputs, count, NULL, NULL,
+    return model_forward(err, e->model, weights, precision, &none, e->inputs, count, NULL, NULL,
                          logits);
 }
 
@@ -163,7 +162,8 @@ static int full(struct error *err, struct evaluation *e, int first, int count)
     const int context = e->cell->size.context, v = e->cell->model.vocabulary;
     const double *unigram = corpus_unigram(e->corpus);
     const float *logits;
-    TRY(forward(err, e, count, PRECISION_FP32, e->master, NULL, &logits));
+    const struct weights weights = {.master = e->master, .operands = e->master};
+    TRY(forward(err, e, count, PRECISION_FP32, &weights, &logits));
     for (int r = 0; r < count * context; r++) {
         double *log_p = e->log_p + (size_t)r * v;
         const int w = first + r / context;
@@ -177,7 +177,7 @@ static int full(struct error *err, struct evaluation *e, int first, int count)
                (size_t)count * sizeof *e->sums.loss);
         goto cleanup;
     }
-    TRY(forward(err, e, count, e->cell->train.precision, e->operands, NULL, &logits));
+    TRY(forward(err, e, count, e->cell->train.precision, &e->training, &logits));
     for (int r = 0; r < count * context; r++) {
         k->log_softmax(v, logits + (size_t)r * v, e->q);
         e->sums.training_loss[first + r / context] -= e->q[e->targets[r]];
@@ -193,8 +193,10 @@ static int quantized(struct error *err, struct evaluation *e, int first, int cou
     const int context = e->cell->size.context, v = e->cell->model.vocabulary;
     const size_t at = (size_t)active * e->cell->evaluate.windows + first;
     const float *logits;
-    TRY(forward(err, e, count, PRECISION_FP32, e->master, quantized_sites(e->quantized[active]),
-                &logits));
+    const struct weights weights = {.master = e->master,
+                                    .operands = e->master,
+                                    .quantized = quantized_sites(e->quantized[active])};
+    TRY(forward(err, e, count, PRECISION_FP32, &weights, &logits));
     for (int r = 0; r < count * context; r++) {
         const size_t w = at + r / context;
         const size_t row = (size_t)r * v;

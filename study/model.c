@@ -183,6 +183,21 @@ const struct kernels *model_kernels(const struct model *model)
     return model->kernels;
 }
 
+struct weights model_weights(const struct model *m, enum precision precision, const float *master,
+                             float *buffer)
+{
+    struct weights weights = {.master = master, .operands = master};
+    if (gemm_takes_packed(m->gemm, precision)) {
+        m->kernels->pack_bf16(m->layout->length, master, (uint16_t *)buffer);
+        weights.operands = NULL;
+        weights.packed = (const uint16_t *)buffer;
+    } else if (precision != PRECISION_FP32) {
+        m->kernels->round(precision, m->layout->length, master, buffer);
+        weights.operands = buffer;
+    }
+    return weights;
+}
+
 struct pass {
     const struct weights *weights;
     enum precision precision;

@@ -20,6 +20,13 @@ struct weights {
     const struct quantized_site *quantized; /* (layers, SITES), or NULL */
 };
 
+struct model;
+
+/* The weights `master` for matmuls of this precision; unless that is fp32, `buffer` (the layout's length) holds them: rounded, or
+ * packed where matmuls take that. To be made anew when master has changed. */
+struct weights model_weights(const struct model *model, enum precision precision,
+                             const float *master, float *buffer);
+
 /* Which masks to draw. */
 struct dropout {
     double p; /* 0: none */
@@ -32,8 +39,6 @@ typedef void observe_fn(void *context, int layer, enum site site, int rows, int 
 
 /* Sees the residual stream behind each block, (rows, d), during forward. */
 typedef void block_fn(void *context, int layer, int rows, int d, const float *x);
-
-struct model;
 
 /* Buffers for micro-batches of `sequences`; with `training` every activation is kept for model_backward. The layout must outlive
  * the model. */

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "study/arena.h"
-#include "study/gemm.h"
 #include "study/optimizer.h"
 
 enum { TREE_LEVELS = 24 };
@@ -18,9 +17,8 @@ struct trainer {
     const struct kernels *kernels;
     struct model *model;
     struct optimizer optimizer;
-    /* master rounded to the half type; fp32: master itself. Where matmuls take packed numbers the buffer holds those. */
-    float *operands;
-    bool packed;
+    float *operands;              /* for model_weights; NULL for fp32 */
+    struct weights weights;       /* of the step under way */
     float *gradient[TREE_LEVELS]; /* one per open level of the tree */
     int micro_batches;            /* of this rank */
     uint8_t *inputs, *targets;    /* (N) */
@@ -36,8 +34,8 @@ static void carve(struct arena *a, struct trainer *t)
     t->optimizer.master = arena_take(a, n, sizeof(float));
     t->optimizer.first = arena_take(a, n, sizeof(float));
     t->optimizer.second = arena_take(a, n, sizeof(float));
-    t->operands = t->cell->train.precision == PRECISION_FP32 ? t->optimizer.master
-                                                             : arena_take(a, n, sizeof(float));
+    t->operands =
+        t->cell->train.precision == PRECISION_FP32 ? NULL : arena_take(a, n, sizeof(float));
     for (int level = 0; 1 << level <= t->micro_batches; level++) {
         t->gradient[level] = arena_take(a, n, sizeof(float));
     }
@@ -62,7 +60,6 @@ int trainer_create(struct error *err, struct team *team, const struct corpus *co
     t->cell = cell;
     t->micro_batches = all / team->size;
     t->kernels = kernels_get();
-    t->packed = cell->train.precision == PRECISION_BF16 && gemm_bf16_native();
     carve(&arena, t);
     /* Zero, and not touched yet: what gradients will take is free for a checkpoint while it is read. */
     t->memory = calloc(1, arena.used + 64);
@@ -100,11 +97,6 @@ static int micro_batch(struct error *err, struct trainer *t, int index, float *g
     const struct cell *cell = t->cell;
     const int context = cell->size.context, sequences = cell->train.micro_batch;
     const int first = index * sequences, rows = sequences * context;
-    const struct weights weights = {
-        .master = t->optimizer.master,
-        .operands = t->packed ? NULL : t->operands,
-        .packed = t->packed ? (const uint16_t *)t->operands : NULL,
-    };
     const struct dropout dropout = {.p = cell->train.dropout,
                                     .seed = cell->init_seed,
                                     .step = (uint32_t)t->step,
@@ -117,9 +109,9 @@ static int micro_batch(struct error *err, struct trainer *t, int index, float *g
         memcpy(t->inputs + (size_t)s * context, window, (size_t)context);
         memcpy(t->targets + (size_t)s * context, window + 1, (size_t)context);
     }
-    TRY(model_forward(err, t->model, &weights, cell->train.precision, &dropout, t->inputs,
+    TRY(model_forward(err, t->model, &t->weights, cell->train.precision, &dropout, t->inputs,
                       sequences, NULL, NULL, &logits));
-    TRY(model_backward(err, t->model, &weights, cell->train.precision, &dropout, t->inputs,
+    TRY(model_backward(err, t->model, &t->weights, cell->train.precision, &dropout, t->inputs,
                        t->targets, (float)(t->optimizer.loss_scale / tokens), t->row_loss,
                        gradient));
     *loss = 0;
@@ -153,12 +145,7 @@ int trainer_step(struct error *err, struct trainer *t, struct train_step *result
     int status = STATUS_OK;
     const struct cell *cell = t->cell;
     double loss = 0;
-    if (t->packed) {
-        t->kernels->pack_bf16(t->layout->length, t->optimizer.master, (uint16_t *)t->operands);
-    } else if (t->operands != t->optimizer.master) {
-        t->kernels->round(cell->train.precision, t->layout->length, t->optimizer.master,
-                          t->operands);
-    }
+    t->weights = model_weights(t->model, cell->train.precision, t->optimizer.master, t->operands);
     TRY(tree_sum(err, t, t->team->rank * t->micro_batches, t->micro_batches, 0, &loss));
     TRY(t->team->sum_float(t->team, t->gradient[0], t->layout->length));
     TRY(t->team->sum_double(t->team, &loss, 1));

@@ -233,6 +233,21 @@ class RunTest(unittest.TestCase):
         if not TEXT.exists():
             raise AssertionError(f"{TEXT} is missing: run ./jobs/fetch-corpus.sh")
 
+    @classmethod
+    def shared_folder(cls):
+        """A temporary folder for all tests of the class."""
+        shared = tempfile.TemporaryDirectory(prefix="ptqscale-test-")
+        cls.addClassCleanup(shared.cleanup)
+        return pathlib.Path(shared.name)
+
+    @staticmethod
+    def complete(path, out, ranks=None):
+        """A run that nothing disturbs, to compare with."""
+        result = run("run", path, "--out", out, ranks=ranks)
+        if result.returncode != 0:
+            raise AssertionError(f"undisturbed run: {result.stdout}\n{result.stderr}")
+        return out
+
     def setUp(self):
         self._folder = tempfile.TemporaryDirectory(prefix="ptqscale-test-")
         self.addCleanup(self._folder.cleanup)

@@ -1,7 +1,5 @@
 """A small study with workers that may be lost: what the tests of that have in common."""
 
-import pathlib
-import tempfile
 
 import harness
 from harness import RunTest, run, study
@@ -15,16 +13,11 @@ class LostCase(RunTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls._shared = tempfile.TemporaryDirectory(prefix="ptqscale-test-")
-        cls.addClassCleanup(cls._shared.cleanup)
-        shared = pathlib.Path(cls._shared.name)
+        shared = cls.shared_folder()
         text = harness.small_text(shared / "text.txt")
         cls.study = study(shared / "study.yaml", sizes=(harness.SMALL, MIDDLE), tokens=16384,
                           seeds=2, text=text, cleaning="none")
-        cls.undisturbed = shared / "undisturbed"
-        result = run("run", cls.study, "--out", cls.undisturbed)
-        if result.returncode != 0:
-            raise AssertionError(f"undisturbed run: {result.stdout}\n{result.stderr}")
+        cls.undisturbed = cls.complete(cls.study, shared / "undisturbed")
         cls.cells = [pairs["cell"] for event, pairs in harness.journal(cls.undisturbed)
                      if event == "begin"]
 

@@ -7,7 +7,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
 import harness
@@ -22,14 +21,9 @@ class Damage(RunTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls._shared = tempfile.TemporaryDirectory(prefix="ptqscale-test-")
-        cls.addClassCleanup(cls._shared.cleanup)
-        shared = pathlib.Path(cls._shared.name)
+        shared = cls.shared_folder()
         cls.study = study(shared / "study.yaml")
-        cls.whole = shared / "whole"
-        result = run("run", cls.study, "--out", cls.whole)
-        if result.returncode != 0:
-            raise AssertionError(f"first run: {result.stdout}\n{result.stderr}")
+        cls.whole = cls.complete(cls.study, shared / "whole")
 
     def setUp(self):
         super().setUp()

@@ -2,10 +2,8 @@
 finished cell, and gives the values of an undisturbed run. Cells that were running go on from their last
 checkpoint."""
 
-import pathlib
 import random
 import sys
-import tempfile
 import time
 import unittest
 
@@ -28,15 +26,10 @@ class Kill(RunTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls._shared = tempfile.TemporaryDirectory(prefix="ptqscale-test-")
-        cls.addClassCleanup(cls._shared.cleanup)
-        shared = pathlib.Path(cls._shared.name)
+        shared = cls.shared_folder()
         text = harness.small_text(shared / "text.txt")
         cls.study = study(shared / "study.yaml", tokens=32768, seeds=3, text=text, cleaning="none")
-        cls.undisturbed = shared / "undisturbed"
-        result = run("run", cls.study, "--out", cls.undisturbed, ranks=3)
-        if result.returncode != 0:
-            raise AssertionError(f"undisturbed run: {result.stdout}\n{result.stderr}")
+        cls.undisturbed = cls.complete(cls.study, shared / "undisturbed", ranks=3)
         cls.events = lines(cls.undisturbed)
         cls.cells = harness.count(cls.undisturbed, "begin")
 

@@ -2,10 +2,8 @@
 command goes on. Asked twice, it stops at once, and still nothing is lost."""
 
 import os
-import pathlib
 import signal
 import sys
-import tempfile
 import time
 import unittest
 
@@ -17,17 +15,12 @@ class Stop(RunTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls._shared = tempfile.TemporaryDirectory(prefix="ptqscale-test-")
-        cls.addClassCleanup(cls._shared.cleanup)
-        shared = pathlib.Path(cls._shared.name)
+        shared = cls.shared_folder()
         text = harness.small_text(shared / "text.txt")
         # Two cells of some seconds.
         cls.study = study(shared / "study.yaml", tokens=1 << 21, seeds=1, text=text,
                           cleaning="none")
-        cls.undisturbed = shared / "undisturbed"
-        result = run("run", cls.study, "--out", cls.undisturbed, ranks=3)
-        if result.returncode != 0:
-            raise AssertionError(f"undisturbed run: {result.stdout}\n{result.stderr}")
+        cls.undisturbed = cls.complete(cls.study, shared / "undisturbed", ranks=3)
 
     def setUp(self):
         super().setUp()

@@ -1,9 +1,7 @@
 """Jobs that end before their study does: the warning before the time limit, signals, a stop file, nodes that
 fail. They go on where they stopped, in the queue or at once, and the values are those of a serial run."""
 
-import pathlib
 import sys
-import tempfile
 import time
 import unittest
 
@@ -20,9 +18,7 @@ class Requeue(cluster.SlurmTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        shared = tempfile.TemporaryDirectory(prefix="ptqscale-test-")
-        cls.addClassCleanup(shared.cleanup)
-        folder = pathlib.Path(shared.name)
+        folder = cls.shared_folder()
         # Four cells of some seconds; what they give, computed beside the tests.
         cls.study = study(folder / "study.yaml", seeds=2, tokens=1 << 20)
         cls.serial = folder / "serial"

@@ -104,20 +104,12 @@ class Submit(cluster.SlurmTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        import pathlib
-        import tempfile
-
-        shared = tempfile.TemporaryDirectory(prefix="ptqscale-test-")
-        cls.addClassCleanup(shared.cleanup)
-        folder = pathlib.Path(shared.name)
+        folder = cls.shared_folder()
         # A relative path to the text, and no name but the file's: the copy must mean the same.
         (folder / "text.dz").symlink_to(TEXT)
         cls.study = study(folder / "small.yaml", seeds=3, text="text.dz")
         cls.study.write_text(cls.study.read_text().replace("name: test\n", "# a comment\n"))
-        cls.serial = folder / "serial"
-        result = run("run", cls.study, "--out", cls.serial)
-        if result.returncode != 0:
-            raise AssertionError(result.stderr)
+        cls.serial = cls.complete(cls.study, folder / "serial")
 
     def test_to_the_end(self):
         out = self.folder / "run"

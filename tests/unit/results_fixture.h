@@ -214,4 +214,18 @@ static inline uint64_t fixture_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
+/* The fixture's run, open for writing. */
+static inline struct rundir *fixture_open(struct fixture *f)
+{
+    struct rundir *dir = NULL;
+    assert_ok(&f->err, rundir_open(&f->err, f->run, f->spec, &dir));
+    return dir;
+}
+
+/* A path in it. */
+static inline void fixture_in_run(const struct fixture *f, const char *name, char path[192])
+{
+    snprintf(path, 192, "%s/%s", f->run, name);
+}
+
 #endif

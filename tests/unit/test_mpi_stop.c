@@ -77,13 +77,6 @@ static void what_may_begin(void **state)
     assert_false(deadline_allows(5, 6, 0));
 }
 
-static struct rundir *open_run(struct fixture *f)
-{
-    struct rundir *dir = NULL;
-    assert_ok(&f->err, rundir_open(&f->err, f->run, f->spec, &dir));
-    return dir;
-}
-
 static void look_again(struct stop *stop, const struct rundir *dir)
 {
     stop->looked = 0;
@@ -93,7 +86,7 @@ static void look_again(struct stop *stop, const struct rundir *dir)
 static void signals_stop(void **state)
 {
     struct fixture *f = *state;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     struct stop stop;
     unsetenv("SLURM_JOB_ID");
     signals_block();
@@ -119,7 +112,7 @@ static void signals_stop(void **state)
 static void signals_add_up(void **state)
 {
     struct fixture *f = *state;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     struct stop stop;
     assert_ok(&f->err, stop_open(&f->err, NULL, -1, &stop));
     for (int i = 0; i < 2; i++) {
@@ -182,7 +175,7 @@ static void signals_in_old_threads(void **state)
 static void file_stops(void **state)
 {
     struct fixture *f = *state;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     struct stop stop;
     char path[192];
     assert_ok(&f->err, stop_open(&f->err, NULL, -1, &stop));
@@ -206,7 +199,7 @@ static void file_stops(void **state)
 static void deadline_stops(void **state)
 {
     struct fixture *f = *state;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     struct stop stop;
     assert_ok(&f->err, stop_open(&f->err, "+1h", -1, &stop));
     assert_true(fabs(stop_left(&stop, 100) - (3600 - 60 - 100)) < 5);

@@ -6,18 +6,6 @@
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
-static struct rundir *open_run(struct fixture *f)
-{
-    struct rundir *dir = NULL;
-    assert_ok(&f->err, rundir_open(&f->err, f->run, f->spec, &dir));
-    return dir;
-}
-
-static void in_run(const struct fixture *f, const char *name, char path[192])
-{
-    snprintf(path, 192, "%s/%s", f->run, name);
-}
-
 /* The same, told by the open folder and by a fresh look at its journal. */
 static void expect(struct fixture *f, struct rundir *dir, int cell, enum cell_status status,
                    int attempts, int deaths)
@@ -39,7 +27,7 @@ static void lives_and_deaths(void **state)
 {
     struct fixture *f = *state;
     struct error *err = &f->err;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     const struct cell *cell = &f->cell[0];
     assert_ok(err, rundir_log_run(err, dir, 4, f->cells, ""));
 
@@ -57,7 +45,7 @@ static void lives_and_deaths(void **state)
     /* A whole job that is killed counts for nothing. */
     assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1"));
     rundir_close(dir);
-    dir = open_run(f);
+    dir = fixture_open(f);
     assert_ok(err, rundir_log_run(err, dir, 4, f->cells, ""));
     expect(f, dir, 0, CELL_PENDING, 3, 1);
 
@@ -89,14 +77,14 @@ static void stops(void **state)
 {
     struct fixture *f = *state;
     struct error *err = &f->err;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     assert_null(rundir_stopped(dir));
     assert_true(rundir_stop_took(dir) == 0);
     assert_ok(err, rundir_log_run(err, dir, 4, f->cells, ""));
     assert_ok(err, rundir_log_stop(err, dir, "deadline", 12.5));
     assert_string_equal(rundir_stopped(dir), "deadline");
     rundir_close(dir);
-    dir = open_run(f);
+    dir = fixture_open(f);
     assert_string_equal(rundir_stopped(dir), "deadline");
     assert_true(rundir_stop_took(dir) == 12.5);
     assert_ok(err, rundir_log_run(err, dir, 4, f->cells, ""));
@@ -106,7 +94,7 @@ static void stops(void **state)
 
     assert_false(rundir_stop_wanted(dir));
     char path[192];
-    in_run(f, "stop", path);
+    fixture_in_run(f, "stop", path);
     fixture_put(path, "", 0);
     assert_true(rundir_stop_wanted(dir));
     assert_ok(err, rundir_clear_stop(err, dir));
@@ -121,10 +109,10 @@ static void exit_status_file(void **state)
     struct error *err = &f->err;
     char path[192], *text = NULL;
     size_t size = 0;
-    in_run(f, "exit-status", path);
+    fixture_in_run(f, "exit-status", path);
     assert_ok(err, rundir_leave_status(err, f->run, 3)); /* no folder: nowhere to leave it */
     assert_int_equal(access(f->run, F_OK), -1);
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     assert_ok(err, rundir_leave_status(err, f->run, 3)); /* in use: somebody else's to say */
     assert_int_equal(access(path, F_OK), -1);
     rundir_close(dir);
@@ -132,7 +120,7 @@ static void exit_status_file(void **state)
     text = fixture_bytes(path, &size);
     assert_string_equal(text, "3\n");
     free(text);
-    dir = open_run(f);
+    dir = fixture_open(f);
     assert_ok(err, rundir_clear_status(err, dir));
     assert_int_equal(access(path, F_OK), -1);
     rundir_close(dir);
@@ -143,7 +131,7 @@ static void attempts(void **state)
 {
     struct fixture *f = *state;
     struct error *err = &f->err;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     const struct cell *cell = &f->cell[0];
     char first[SPEC_PATH + 64], second[SPEC_PATH + 64], final[SPEC_PATH + 64], checksum[17];
     struct record *record = fixture_record(cell, 2);
@@ -168,7 +156,7 @@ static void attempts(void **state)
     assert_ok(err, rundir_verify(err, dir, cell->id, &ok));
     assert_true(ok);
     rundir_close(dir);
-    dir = open_run(f);
+    dir = fixture_open(f);
     assert_int_equal(access(first, F_OK), -1);
     assert_int_equal(access(final, F_OK), 0);
     assert_ok(err, rundir_verify(err, dir, cell->id, &ok));
@@ -182,7 +170,7 @@ static void recovered(void **state)
 {
     struct fixture *f = *state;
     struct error *err = &f->err;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     char path[2][SPEC_PATH + 64], checksum[2][17];
     enum cell_status found = CELL_RUNNING;
     for (int i = 0; i < 2; i++) {
@@ -197,7 +185,7 @@ static void recovered(void **state)
     rundir_close(dir);
     assert_int_equal(truncate(path[1], 1000), 0);
 
-    dir = open_run(f);
+    dir = fixture_open(f);
     assert_ok(err, rundir_recover(err, dir, &f->cell[0], &found));
     assert_int_equal(found, CELL_DONE);
     expect(f, dir, 0, CELL_DONE, 1, 0);
@@ -218,14 +206,14 @@ static void shards(void **state)
     struct fixture *f = *state;
     struct rundir *dir = NULL;
     f->spec->shard = (struct shard){1, 2};
-    rundir_close(open_run(f));
+    rundir_close(fixture_open(f));
     f->spec->shard = (struct shard){2, 2};
     assert_fails(&f->err, "holds the run of shard 1/2, and this is shard 2/2",
                  rundir_open(&f->err, f->run, f->spec, &dir));
     f->spec->shard = (struct shard){1, 2};
-    rundir_close(open_run(f));
+    rundir_close(fixture_open(f));
     f->spec->shard = (struct shard){0}; /* all of it takes the shard in */
-    rundir_close(open_run(f));
+    rundir_close(fixture_open(f));
     f->spec->shard = (struct shard){1, 2};
     assert_fails(&f->err, "holds the run of the whole study, and this is shard 1/2",
                  rundir_open(&f->err, f->run, f->spec, &dir));
@@ -237,7 +225,7 @@ static void batches(void **state)
 {
     struct fixture *f = *state;
     struct error *err = &f->err;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     rundir_batch(dir, true);
     for (int i = 0; i < f->cells; i++) {
         assert_ok(err, rundir_log_begin(err, dir, &f->cell[i], 1, "n1"));
@@ -256,11 +244,11 @@ static void older_format(void **state)
     struct fixture *f = *state;
     struct error *err = &f->err;
     struct journal *journal = NULL;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     char path[192], hash[17], *text = NULL;
     snprintf(hash, sizeof hash, "%016d", 0);
     rundir_close(dir);
-    in_run(f, "journal.log", path);
+    fixture_in_run(f, "journal.log", path);
     assert_int_equal(unlink(path), 0);
     assert_ok(err, journal_open(err, path, NULL, NULL, &journal));
     struct journal_line study = {.event = "study"}, begin = {.event = "begin"};
@@ -278,7 +266,7 @@ static void older_format(void **state)
     assert_ok(err, rundir_open_readonly(err, f->run, &reader));
     assert_int_equal(rundir_find(reader, f->cell[0].id)->attempts, 1);
     rundir_close(reader);
-    dir = open_run(f);
+    dir = fixture_open(f);
     assert_ok(err, rundir_history(err, dir, NULL, &text));
     assert_non_null(strstr(text, "study format=1 "));
     assert_non_null(strstr(text, "study format=" REPLAY_FORMAT " "));

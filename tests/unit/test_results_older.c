@@ -3,15 +3,13 @@
 
 #include <netcdf.h>
 #include <netcdf_mem.h>
-#include <xxhash.h>
 
 #include "results/aggregate.h"
 #include "results/explain_record.h"
+#include "results/seal.h"
 #include "results/studyread.h"
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
-
-enum { TRAILER = 37 }; /* "ptqscale-cell XXH64 ", 16 hex digits, LF */
 
 /* Rename a variable, so that its own name is missing. */
 static void hide(int file, const char *name)
@@ -49,7 +47,8 @@ static void make_older(const char *path, const char *lost)
     int from = -1, to = -1, dimensions = 0, variables = 0, attributes = 0;
     char *bytes = fixture_bytes(path, &size), name[NC_MAX_NAME + 1];
     NC_memio built = {0};
-    assert_int_equal(nc_open_mem(path, NC_NOWRITE, size - TRAILER, bytes, &from), NC_NOERR);
+    assert_true(seal_holds(SEAL_CELL, bytes, size, &size));
+    assert_int_equal(nc_open_mem(path, NC_NOWRITE, size, bytes, &from), NC_NOERR);
     assert_int_equal(nc_create_mem("older", NC_NETCDF4, 4096, &to), NC_NOERR);
     assert_int_equal(nc_inq(from, &dimensions, &variables, &attributes, NULL), NC_NOERR);
     for (int i = 0; i < attributes; i++) {
@@ -72,11 +71,10 @@ static void make_older(const char *path, const char *lost)
     nc_close(from);
     free(bytes);
     assert_int_equal(nc_close_memio(to, &built), NC_NOERR);
-    bytes = realloc(built.memory, built.size + TRAILER + 1);
+    bytes = realloc(built.memory, built.size + SEAL_LENGTH);
     assert_non_null(bytes);
-    snprintf(bytes + built.size, TRAILER + 1, "ptqscale-cell XXH64 %016llx\n",
-             (unsigned long long)XXH64(bytes, built.size, 0));
-    fixture_put(path, bytes, built.size + TRAILER);
+    size = built.size + seal_make(SEAL_CELL, bytes, built.size, bytes + built.size);
+    fixture_put(path, bytes, size);
     free(bytes);
 }
 

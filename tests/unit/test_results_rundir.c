@@ -5,18 +5,6 @@
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
-static struct rundir *open_run(struct fixture *f)
-{
-    struct rundir *dir = NULL;
-    assert_ok(&f->err, rundir_open(&f->err, f->run, f->spec, &dir));
-    return dir;
-}
-
-static void in_run(const struct fixture *f, const char *name, char path[192])
-{
-    snprintf(path, 192, "%s/%s", f->run, name);
-}
-
 /* All names, sizes and bytes below a folder, as one number. */
 static uint64_t fingerprint;
 static int fingerprint_file(const char *path, const struct stat *about, int type, struct FTW *where)
@@ -58,16 +46,16 @@ static void fresh(void **state)
     assert_true(rundir_path(dir)[strlen(rundir_path(dir)) - 1] != '/');
     rundir_close(dir);
     rundir_close(NULL);
-    in_run(f, "study.yaml", path);
+    fixture_in_run(f, "study.yaml", path);
     char *text = fixture_bytes(path, &size);
     assert_int_equal(size, f->spec->text_length);
     assert_memory_equal(text, f->spec->text, size);
     free(text);
-    in_run(f, "study.expanded.yaml", path);
+    fixture_in_run(f, "study.expanded.yaml", path);
     assert_true(stat(path, &about) == 0 && about.st_size > 0);
-    in_run(f, "journal.log", path);
+    fixture_in_run(f, "journal.log", path);
     assert_true(stat(path, &about) == 0 && about.st_size > 0);
-    in_run(f, "cells", path);
+    fixture_in_run(f, "cells", path);
     assert_true(stat(path, &about) == 0 && S_ISDIR(about.st_mode));
 }
 
@@ -103,7 +91,7 @@ static void states(void **state)
 {
     struct fixture *f = *state;
     struct error *err = &f->err;
-    struct rundir *dir = open_run(f), *reader = NULL;
+    struct rundir *dir = fixture_open(f), *reader = NULL;
     const struct cell *cell = f->cell;
     assert_ok(err, rundir_log_run(err, dir, 2, f->cells, "17"));
     assert_ok(err, rundir_log_begin(err, dir, &cell[0], 1, "node one"));
@@ -129,7 +117,7 @@ static void states(void **state)
     assert_fails(err, cell[3].id, rundir_log_end(err, dir, cell[3].id, CELL_RUNNING, "", 1, NULL));
     rundir_close(reader);
     rundir_close(dir);
-    dir = open_run(f);
+    dir = fixture_open(f);
     check_states(f, dir, true);
     rundir_close(dir);
 }
@@ -137,7 +125,7 @@ static void states(void **state)
 static void many_cells(void **state)
 {
     struct fixture *f = *state;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     struct cell cell = f->cell[0];
     for (int i = 0; i < 300; i++) {
         snprintf(cell.id, sizeof cell.id, "%032d", i);
@@ -153,7 +141,7 @@ static void many_cells(void **state)
 static void history(void **state)
 {
     struct fixture *f = *state;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     char *text = NULL;
     assert_ok(&f->err, rundir_log_run(&f->err, dir, 2, 9, "17"));
     assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[0], 1, "node one"));
@@ -177,27 +165,27 @@ static void study_changed(void **state)
     struct fixture *f = *state;
     char path[192], *text = NULL;
     size_t size = 0;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     rundir_close(dir);
-    in_run(f, "journal.log", path);
+    fixture_in_run(f, "journal.log", path);
     struct stat before, after;
     assert_int_equal(stat(path, &before), 0);
-    dir = open_run(f); /* the same text: no event */
+    dir = fixture_open(f); /* the same text: no event */
     rundir_close(dir);
     assert_int_equal(stat(path, &after), 0);
     assert_int_equal(before.st_size, after.st_size);
     f->spec->text[0] = f->spec->text[0] == '#' ? '\n' : '#';
-    dir = open_run(f);
+    dir = fixture_open(f);
     assert_ok(&f->err, rundir_history(&f->err, dir, NULL, &text));
     assert_non_null(strstr(strstr(text, " study ") + 1, " study "));
     free(text);
     rundir_close(dir);
-    in_run(f, "study.yaml", path);
+    fixture_in_run(f, "study.yaml", path);
     text = fixture_bytes(path, &size);
     assert_memory_equal(text, f->spec->text, size);
     free(text);
     assert_int_equal(unlink(path), 0); /* lost: written again */
-    rundir_close(open_run(f));
+    rundir_close(fixture_open(f));
     assert_int_equal(access(path, F_OK), 0);
 }
 
@@ -209,7 +197,7 @@ static void foreign_folder(void **state)
     char path[192];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         assert_int_equal(mkdir(f->run, 0700), 0);
-        in_run(f, names[i], path);
+        fixture_in_run(f, names[i], path);
         fixture_put(path, "not ours\n", 9);
         uint64_t before = folder_fingerprint(f->run);
         assert_fails(&f->err, f->run, rundir_open(&f->err, f->run, f->spec, &dir));
@@ -222,10 +210,10 @@ static void foreign_folder(void **state)
     /* An empty folder is no run's, but it may become one. */
     assert_int_equal(mkdir(f->run, 0700), 0);
     assert_fails(&f->err, "journal", rundir_open_readonly(&f->err, f->run, &dir));
-    rundir_close(open_run(f));
-    in_run(f, "notes.txt", path);
+    rundir_close(fixture_open(f));
+    fixture_in_run(f, "notes.txt", path);
     fixture_put(path, "mine", 4);
-    rundir_close(open_run(f)); /* a user's notes in a run's folder are welcome */
+    rundir_close(fixture_open(f)); /* a user's notes in a run's folder are welcome */
     snprintf(path, sizeof path, "%s/file", f->folder);
     fixture_put(path, "x", 1);
     assert_fails(&f->err, "file", rundir_open(&f->err, path, f->spec, &dir));
@@ -242,21 +230,21 @@ static void interrupted_setup(void **state)
     char path[192], cell[192];
     struct rundir *dir = NULL;
     static const char *const lost[] = {"journal.log", "study.yaml", "study.expanded.yaml"};
-    rundir_close(open_run(f));
+    rundir_close(fixture_open(f));
     for (int i = 0; i < 3; i++) {
-        in_run(f, lost[i], path);
+        fixture_in_run(f, lost[i], path);
         assert_int_equal(unlink(path), 0);
-        rundir_close(open_run(f));
+        rundir_close(fixture_open(f));
         assert_int_equal(access(path, F_OK), 0);
     }
-    in_run(f, "journal.log", path);
+    fixture_in_run(f, "journal.log", path);
     assert_int_equal(truncate(path, 20), 0);
     char *said = NULL;
-    FIXTURE_STDERR(f, said, rundir_close(open_run(f)));
+    FIXTURE_STDERR(f, said, rundir_close(fixture_open(f)));
     assert_non_null(strstr(said, "torn"));
     free(said);
     assert_int_equal(unlink(path), 0);
-    in_run(f, "cells/0123.nc", cell);
+    fixture_in_run(f, "cells/0123.nc", cell);
     fixture_put(cell, "result", 6);
     uint64_t before = folder_fingerprint(f->run);
     assert_fails(&f->err, "0123.nc", rundir_open(&f->err, f->run, f->spec, &dir));
@@ -267,7 +255,7 @@ static void other_study(void **state)
 {
     struct fixture *f = *state;
     struct rundir *dir = NULL;
-    rundir_close(open_run(f));
+    rundir_close(fixture_open(f));
     uint64_t before = folder_fingerprint(f->run);
     snprintf(f->spec->name, sizeof f->spec->name, "another");
     assert_fails(&f->err, "smoke", rundir_open(&f->err, f->run, f->spec, &dir));
@@ -280,10 +268,10 @@ static void damaged_journal(void **state)
     struct fixture *f = *state;
     char path[192];
     size_t size = 0;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     assert_ok(&f->err, rundir_log_run(&f->err, dir, 2, 9, NULL));
     rundir_close(dir);
-    in_run(f, "journal.log", path);
+    fixture_in_run(f, "journal.log", path);
     char *bytes = fixture_bytes(path, &size);
     bytes[30] ^= 1;
     fixture_put(path, bytes, size);
@@ -302,7 +290,7 @@ static void unwritable(void **state)
     assert_int_equal(chmod(f->folder, 0755), 0);
     assert_int_equal(mkdir(f->run, 0755), 0);
     assert_int_equal(chmod(f->run, 0555), 0);
-    in_run(f, "deeper/run", below);
+    fixture_in_run(f, "deeper/run", below);
     pid_t child = fork();
     if (child == 0) {
         struct rundir *dir = NULL;
@@ -346,12 +334,12 @@ static void one_writer(void **state)
     rundir_close(dir);
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
-    dir = open_run(f);
+    dir = fixture_open(f);
     /* In one process too. */
     struct rundir *second = NULL;
     assert_fails(&f->err, "another run", rundir_open(&f->err, f->run, f->spec, &second));
     rundir_close(dir);
-    rundir_close(open_run(f));
+    rundir_close(fixture_open(f));
     close(ready[0]);
     close(ready[1]);
 }
@@ -360,7 +348,7 @@ static void verify(void **state)
 {
     struct fixture *f = *state;
     struct error *err = &f->err;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     const char *id = f->cell[0].id;
     char path[SPEC_PATH + 64], aside[SPEC_PATH + 96], checksum[17], *said = NULL;
     bool ok = true;
@@ -398,7 +386,7 @@ static void verify(void **state)
         assert_int_equal(rundir_find(dir, id)->status, CELL_PENDING);
     }
     rundir_close(dir);
-    dir = open_run(f); /* remembered */
+    dir = fixture_open(f); /* remembered */
     assert_int_equal(rundir_find(dir, id)->status, CELL_PENDING);
     assert_int_equal(rundir_find(dir, id)->attempts, 3);
     rundir_close(dir);
@@ -409,14 +397,14 @@ static void left_overs(void **state)
 {
     struct fixture *f = *state;
     char temporary[192], mine[192], cell[192];
-    rundir_close(open_run(f));
-    in_run(f, ".ptqscale-tmp.node-1.1234.study.nc", temporary);
-    in_run(f, "cells/.ptqscale-tmp.node-1.1234.0123.nc", cell);
-    in_run(f, ".ptqscale-tmp.notes", mine);
+    rundir_close(fixture_open(f));
+    fixture_in_run(f, ".ptqscale-tmp.node-1.1234.study.nc", temporary);
+    fixture_in_run(f, "cells/.ptqscale-tmp.node-1.1234.0123.nc", cell);
+    fixture_in_run(f, ".ptqscale-tmp.notes", mine);
     fixture_put(temporary, "half", 4);
     fixture_put(cell, "half", 4);
     fixture_put(mine, "whole", 5);
-    rundir_close(open_run(f));
+    rundir_close(fixture_open(f));
     assert_int_not_equal(access(temporary, F_OK), 0);
     assert_int_not_equal(access(cell, F_OK), 0);
     assert_int_equal(access(mine, F_OK), 0);
@@ -432,7 +420,7 @@ static void left_overs(void **state)
 static void live(void **state)
 {
     struct fixture *f = *state;
-    struct rundir *dir = open_run(f);
+    struct rundir *dir = fixture_open(f);
     struct rundir_live *read = NULL;
     int count = -1;
     char path[192];
@@ -466,7 +454,7 @@ static void live(void **state)
     }
     free(read);
     rundir_close(dir);
-    in_run(f, "live", path);
+    fixture_in_run(f, "live", path);
     fixture_put(path, "ptqscale live 2\n1 a b c\n", 24);
     assert_fails(&f->err, "live:2", rundir_read_live(&f->err, f->run, &read, &count));
     fixture_put(path, "", 0);
