@@ -1,14 +1,30 @@
 #include "study/team.h"
 
-static int alone_sum_float(struct team *team, float *x, size_t n)
+static int alone_sum_double(struct team *team, double *x, size_t n)
 {
     (void)team, (void)x, (void)n;
     return STATUS_OK;
 }
 
-static int alone_sum_double(struct team *team, double *x, size_t n)
+static int alone_gather(struct team *team, void *whole, const size_t *begin,
+                        struct transfer **transfer)
 {
-    (void)team, (void)x, (void)n;
+    (void)team, (void)whole, (void)begin;
+    *transfer = NULL;
+    return STATUS_OK;
+}
+
+static int alone_reduce(struct team *team, float *whole, const size_t *begin,
+                        struct transfer **transfer)
+{
+    (void)team, (void)whole, (void)begin;
+    *transfer = NULL;
+    return STATUS_OK;
+}
+
+static int alone_finish(struct team *team, struct transfer *transfer)
+{
+    (void)team, (void)transfer;
     return STATUS_OK;
 }
 
@@ -22,7 +38,28 @@ struct team team_alone(void)
 {
     return (struct team){.size = 1,
                          .rank = 0,
-                         .sum_float = alone_sum_float,
                          .sum_double = alone_sum_double,
+                         .gather_start = alone_gather,
+                         .reduce_start = alone_reduce,
+                         .finish = alone_finish,
                          .cancelled = alone_cancelled};
+}
+
+int team_piece(const struct team *team)
+{
+    int piece = 0;
+    for (int bit = 1; bit < team->size; bit *= 2) {
+        piece = 2 * piece + ((team->rank & bit) != 0);
+    }
+    return piece;
+}
+
+int team_agree(struct team *team, bool *stop)
+{
+    int status = STATUS_OK;
+    double asked = team->cancelled(team) || team->stop;
+    TRY(team->sum_double(team, &asked, 1));
+    *stop = asked > 0;
+cleanup:
+    return status;
 }

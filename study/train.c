@@ -140,6 +140,25 @@ cleanup:
     return status;
 }
 
+/* gradient[n] becomes the sum over ranks, on every rank. */
+static int sum_gradient(struct team *team, size_t n, float *gradient)
+{
+    enum { MOST = 1024 };
+    int status = STATUS_OK;
+    size_t floats[MOST + 1], bytes[MOST + 1];
+    struct transfer *transfer = NULL;
+    for (int k = 0; k <= team->size && k <= MOST; k++) {
+        floats[k] = n * (size_t)k / (size_t)team->size;
+        bytes[k] = floats[k] * sizeof *gradient;
+    }
+    TRY(team->reduce_start(team, gradient, floats, &transfer));
+    TRY(team->finish(team, transfer));
+    TRY(team->gather_start(team, gradient, bytes, &transfer));
+    TRY(team->finish(team, transfer));
+cleanup:
+    return status;
+}
+
 int trainer_step(struct error *err, struct trainer *t, struct train_step *result)
 {
     int status = STATUS_OK;
@@ -147,7 +166,7 @@ int trainer_step(struct error *err, struct trainer *t, struct train_step *result
     double loss = 0;
     t->weights = model_weights(t->model, cell->train.precision, t->optimizer.master, t->operands);
     TRY(tree_sum(err, t, t->team->rank * t->micro_batches, t->micro_batches, 0, &loss));
-    TRY(t->team->sum_float(t->team, t->gradient[0], t->layout->length));
+    TRY(sum_gradient(t->team, t->layout->length, t->gradient[0]));
     TRY(t->team->sum_double(t->team, &loss, 1));
 
     *result = (struct train_step){

@@ -1,8 +1,11 @@
-/* A team of threads, for the tests of study/: sums as a balanced binary tree in rank order, and cancellation. */
+/* A team of threads, for the tests of study/: sums as a balanced binary tree in rank order, parts of a whole, and cancellation. */
 #ifndef TESTS_UNIT_STUDY_TEAM_H
 #define TESTS_UNIT_STUDY_TEAM_H
 
+#include <math.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "study/team.h"
 #include "tests/unit/algebra_lapack.h"
@@ -41,7 +44,7 @@ static inline int team_wait(struct team_state *s)
 }
 
 /* Rank 0 adds: (0 + 1) + (2 + 3) …; then every rank copies. */
-static inline int team_sum(struct team *team, void *x, size_t n, size_t bytes)
+static inline int team_sum_double(struct team *team, double *x, size_t n)
 {
     struct team_state *s = team->state;
     int status = STATUS_OK;
@@ -50,31 +53,79 @@ static inline int team_sum(struct team *team, void *x, size_t n, size_t bytes)
     for (int step = 1; team->rank == 0 && step < s->size; step *= 2) {
         for (int r = 0; r < s->size; r += 2 * step) {
             for (size_t i = 0; i < n; i++) {
-                if (bytes == sizeof(float)) {
-                    ((float *)s->part[r])[i] += ((float *)s->part[r + step])[i];
-                } else {
-                    ((double *)s->part[r])[i] += ((double *)s->part[r + step])[i];
-                }
+                ((double *)s->part[r])[i] += ((double *)s->part[r + step])[i];
             }
         }
     }
     TRY(team_wait(s));
     if (team->rank != 0) {
-        memcpy(x, s->part[0], n * bytes);
+        memcpy(x, s->part[0], n * sizeof *x);
     }
     TRY(team_wait(s));
 cleanup:
     return status;
 }
 
-static inline int team_sum_float(struct team *team, float *x, size_t n)
+/* Both are done when they are started: threads wait for each other there. */
+static inline int team_gather(struct team *team, void *whole, const size_t *begin,
+                              struct transfer **transfer)
 {
-    return team_sum(team, x, n, sizeof *x);
+    struct team_state *s = team->state;
+    int status = STATUS_OK;
+    *transfer = NULL;
+    s->part[team->rank] = whole;
+    TRY(team_wait(s));
+    for (int r = 0; r < s->size; r++) {
+        const struct team other = {.size = s->size, .rank = r};
+        const int piece = team_piece(&other);
+        if (r != team->rank) {
+            memcpy((char *)whole + begin[piece], (const char *)s->part[r] + begin[piece],
+                   begin[piece + 1] - begin[piece]);
+        }
+    }
+    TRY(team_wait(s));
+cleanup:
+    return status;
 }
 
-static inline int team_sum_double(struct team *team, double *x, size_t n)
+static inline float team_tree(const struct team_state *s, int first, int count, size_t i)
 {
-    return team_sum(team, x, n, sizeof *x);
+    return count == 1
+               ? ((const float *)s->part[first])[i]
+               : team_tree(s, first, count / 2, i) + team_tree(s, first + count / 2, count / 2, i);
+}
+
+static inline int team_reduce(struct team *team, float *whole, const size_t *begin,
+                              struct transfer **transfer)
+{
+    struct team_state *s = team->state;
+    int status = STATUS_OK;
+    const int piece = team_piece(team);
+    const size_t n = begin[piece + 1] - begin[piece];
+    float *sum = malloc((n + 1) * sizeof *sum);
+    *transfer = NULL;
+    s->part[team->rank] = whole;
+    TRY(team_wait(s));
+    for (size_t i = 0; sum && i < n; i++) {
+        sum[i] = team_tree(s, 0, s->size, begin[piece] + i);
+    }
+    TRY(team_wait(s)); /* nobody reads any more */
+    for (size_t i = begin[0]; i < begin[s->size]; i++) {
+        whole[i] = NAN; /* nobody may rely on the rest */
+    }
+    if (sum) {
+        memcpy(whole + begin[piece], sum, n * sizeof *sum);
+    }
+    status = sum ? STATUS_OK : STATUS_FAILED;
+cleanup:
+    free(sum);
+    return status;
+}
+
+static inline int team_finish(struct team *team, struct transfer *transfer)
+{
+    (void)team, (void)transfer;
+    return STATUS_OK;
 }
 
 static inline bool team_cancelled(struct team *team)
@@ -121,8 +172,10 @@ static inline void team_run(int size, int cancel_at, void (*work)(struct team *,
         thread[r].team = (struct team){.size = size,
                                        .rank = r,
                                        .state = &state,
-                                       .sum_float = team_sum_float,
                                        .sum_double = team_sum_double,
+                                       .gather_start = team_gather,
+                                       .reduce_start = team_reduce,
+                                       .finish = team_finish,
                                        .cancelled = team_cancelled};
         thread[r].algebra = algebra_lapack(&thread[r].team);
         thread[r].team.algebra = &thread[r].algebra;
