@@ -111,7 +111,8 @@ static void on_alive(void *context)
     team->cancelled(team);
 }
 
-static int on_save(struct error *err, void *context, const struct checkpoint_part *parts, int count)
+static int on_save(struct error *err, void *context, const char *name,
+                   const struct checkpoint_part *parts, int count)
 {
     enum { MOST = 16 };
     int status = STATUS_OK;
@@ -121,19 +122,26 @@ static int on_save(struct error *err, void *context, const struct checkpoint_par
     for (int i = 0; i < count; i++) {
         part[i] = (struct iovec){(void *)parts[i].bytes, parts[i].length};
     }
-    TRY(checkpoint_save(err, keeper->out, keeper->id, part, count, on_alive, keeper->team));
+    TRY(checkpoint_save(err, keeper->out, keeper->id, name, part, count, on_alive, keeper->team));
 cleanup:
     note_failure(keeper, status, err);
     return status;
 }
 
-static int on_load(struct error *err, void *context, void **bytes, size_t *length)
+static int on_load(struct error *err, void *context, const char *name, void **bytes, size_t *length)
 {
     struct keeper *keeper = context;
     const int status =
-        checkpoint_load(err, keeper->out, keeper->id, on_alive, keeper->team, bytes, length);
+        checkpoint_load(err, keeper->out, keeper->id, name, on_alive, keeper->team, bytes, length);
     note_failure(keeper, status, err);
     return status;
+}
+
+/* What stays only takes space; it goes with the cell's folder. */
+static void on_tidy(void *context, const char *keep)
+{
+    const struct keeper *keeper = context;
+    checkpoint_tidy(NULL, keeper->out, keeper->id, keep);
 }
 
 static void describe(const struct executor *executor, struct record *record, int attempts)
@@ -154,8 +162,11 @@ void executor_run(struct executor *executor, const struct cell *cell, int attemp
     struct error err = {0};
     struct record *record = NULL;
     struct keeper keeper = {.out = executor->out, .id = cell->id, .team = team};
-    const struct checkpoint_store store = {
-        .context = &keeper, .every = executor->checkpoint_every, .save = on_save, .load = on_load};
+    const struct checkpoint_store store = {.context = &keeper,
+                                           .every = executor->checkpoint_every,
+                                           .save = on_save,
+                                           .load = on_load,
+                                           .tidy = on_tidy};
     double begun = clock_seconds();
 
     memset(outcome, 0, sizeof *outcome); /* all bytes: it is sent as bytes */

@@ -1,5 +1,6 @@
 #include "results/checkpoint.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "results/atomic.h"
 
 #define TRAILER_MARK "ptqscale-checkpoint XXH3 "
+#define WEIGHTS_MARK "weights-"
 
 enum { TRAILER = sizeof TRAILER_MARK - 1 + 16 + 1, CHUNK = 1 << 26 };
 
@@ -118,15 +120,15 @@ cleanup:
     return status;
 }
 
-int checkpoint_save(struct error *err, const char *dir, const char *id, const struct iovec *part,
-                    int parts, checkpoint_alive_fn *alive, void *context)
+int checkpoint_save(struct error *err, const char *dir, const char *id, const char *name,
+                    const struct iovec *part, int parts, checkpoint_alive_fn *alive, void *context)
 {
     int status = STATUS_OK;
     const struct pulse pulse = {alive, context};
     char all[ATOMIC_PATH], folder[ATOMIC_PATH], path[ATOMIC_PATH], temporary[ATOMIC_PATH] = "";
     TRY(path_of(err, dir, "", "", all));
     TRY(path_of(err, dir, id, "", folder));
-    TRY(path_of(err, dir, id, "state", path));
+    TRY(path_of(err, dir, id, name, path));
     all[strlen(all) - 1] = '\0';
     TRY(make_folder(err, all));
     TRY(make_folder(err, folder));
@@ -185,11 +187,12 @@ cleanup:
 }
 
 /* Ranks of a team may do this together: who comes second finds nothing, which is as well. */
-static int set_aside(struct error *err, const char *dir, const char *id, const char *path)
+static int set_aside(struct error *err, const char *path)
 {
     int status = STATUS_OK;
     char aside[ATOMIC_PATH];
-    TRY(path_of(err, dir, id, "state.damaged", aside));
+    const int length = snprintf(aside, sizeof aside, "%s.damaged", path);
+    CHECK(err, length < (int)sizeof aside, STATUS_FAILED, "%s: the path is too long", path);
     if (rename(path, aside) == 0) {
         fprintf(stderr,
                 "ptqscale: warning: %s is damaged or cut short (its checksum is wrong): kept as "
@@ -203,8 +206,8 @@ cleanup:
     return status;
 }
 
-int checkpoint_load(struct error *err, const char *dir, const char *id, checkpoint_alive_fn *alive,
-                    void *context, void **bytes, size_t *length)
+int checkpoint_load(struct error *err, const char *dir, const char *id, const char *name,
+                    checkpoint_alive_fn *alive, void *context, void **bytes, size_t *length)
 {
     int status = STATUS_OK;
     const struct pulse pulse = {alive, context};
@@ -214,18 +217,41 @@ int checkpoint_load(struct error *err, const char *dir, const char *id, checkpoi
     *bytes = NULL;
     *length = 0;
     TRY(path_of(err, dir, id, "", folder));
-    TRY(path_of(err, dir, id, "state", path));
+    TRY(path_of(err, dir, id, name, path));
     /* What killed processes left there. When that fails, it only takes space. */
     atomic_sweep(NULL, folder);
     TRY(read_file(err, path, &pulse, &file, &size));
     if (file != NULL && !checkpoint_check(file, size, length)) {
-        TRY(set_aside(err, dir, id, path));
+        TRY(set_aside(err, path));
     } else {
         *bytes = file;
         file = NULL;
     }
 cleanup:
     free(file);
+    return status;
+}
+
+int checkpoint_tidy(struct error *err, const char *dir, const char *id, const char *keep)
+{
+    int status = STATUS_OK;
+    char folder[ATOMIC_PATH], path[ATOMIC_PATH];
+    DIR *list = NULL;
+    TRY(path_of(err, dir, id, "", folder));
+    list = opendir(folder);
+    CHECK(err, list != NULL || errno == ENOENT, STATUS_FAILED, "%s: cannot read the folder: %s",
+          folder, strerror(errno));
+    for (const struct dirent *entry; list && (entry = readdir(list)) != NULL;) {
+        if (strncmp(entry->d_name, WEIGHTS_MARK, sizeof WEIGHTS_MARK - 1) == 0 &&
+            (keep == NULL || strncmp(entry->d_name, keep, strlen(keep)) != 0)) {
+            TRY(path_of(err, dir, id, entry->d_name, path));
+            TRY(atomic_remove(err, path));
+        }
+    }
+cleanup:
+    if (list) {
+        closedir(list);
+    }
     return status;
 }
 
@@ -241,6 +267,7 @@ int checkpoint_remove(struct error *err, const char *dir, const char *id)
     }
     TRY(atomic_remove(err, path));
     TRY(atomic_remove(err, aside));
+    TRY(checkpoint_tidy(err, dir, id, NULL));
     TRY(atomic_sweep(err, folder)); /* of processes that were killed while they saved */
     CHECK(err, rmdir(folder) == 0 || errno == ENOENT, STATUS_FAILED, "%s: cannot remove: %s%s",
           folder, strerror(errno), atomic_hint(errno));

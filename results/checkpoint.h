@@ -1,10 +1,11 @@
 /*
  * What a running cell needs to go on later, kept in the run's folder:
  *
- *     DIR/checkpoints/<id>/state           the last checkpoint; the one before it stays until this one is safe
- *     DIR/checkpoints/<id>/state.damaged   one that could not be used, put aside
+ *     DIR/checkpoints/<id>/state               the last checkpoint; the one before it stays until this one is safe
+ *     DIR/checkpoints/<id>/weights-7-1-of-4    what `state` needs besides: a team's pieces, one file per rank
+ *     DIR/checkpoints/<id>/state.damaged       one that could not be used, put aside
  *
- * `state` is the caller's bytes with a line of text behind them:
+ * Each is the caller's bytes with a line of text behind them:
  *
  *     bytes, "ptqscale-checkpoint XXH3 " 16 hex digits of the XXH3-64 of those bytes, LF
  *
@@ -23,15 +24,18 @@
 /* Called at least once per 64 MiB written or read, so that a rank can say that it lives; NULL: nobody asks. */
 typedef void checkpoint_alive_fn(void *context);
 
-/* Keep the parts, one behind the other. `dir` is the run's folder. STATUS_FAILED with the reason (no space, no
+/* Keep the parts, one behind the other, as `name`: "state", or one that begins with "weights-". `dir` is the run's folder. STATUS_FAILED with the reason (no space, no
  * permission, I/O error); then the checkpoint before is still there, and no temporary file. */
-int checkpoint_save(struct error *err, const char *dir, const char *id, const struct iovec *part,
-                    int parts, checkpoint_alive_fn *alive, void *context);
+int checkpoint_save(struct error *err, const char *dir, const char *id, const char *name,
+                    const struct iovec *part, int parts, checkpoint_alive_fn *alive, void *context);
 
 /* The bytes kept last, which the caller frees; *bytes = NULL when there are none. A damaged file is none: it is put aside,
  * with a warning on stderr. STATUS_FAILED when the file is there and cannot be read. */
-int checkpoint_load(struct error *err, const char *dir, const char *id, checkpoint_alive_fn *alive,
-                    void *context, void **bytes, size_t *length);
+int checkpoint_load(struct error *err, const char *dir, const char *id, const char *name,
+                    checkpoint_alive_fn *alive, void *context, void **bytes, size_t *length);
+
+/* Remove the weights whose names do not begin with `keep` (NULL: all): of checkpoints before the last. */
+int checkpoint_tidy(struct error *err, const char *dir, const char *id, const char *keep);
 
 /* Remove all that is kept of the cell, if anything is. */
 int checkpoint_remove(struct error *err, const char *dir, const char *id);

@@ -13,15 +13,20 @@ int calibration_windows(struct error *err, const struct calibration_source *sour
     const size_t tokens = (size_t)l->size.context;
     const int group = source->micro_batch;
     const int rank = all ? 0 : source->team->rank, ranks = all ? 1 : source->team->size;
-    const struct weights weights = {.master = source->master, .operands = source->master};
+    const struct weights weights = weights_full(source->parameters);
     const struct dropout none = {0};
     uint8_t *inputs = malloc((size_t)group * tokens);
     CHECK(err, inputs, STATUS_FAILED, "out of memory");
-    for (int w = rank * group; w < source->windows; w += ranks * group) {
+    for (int round = 0; round * ranks * group < source->windows; round++) {
+        const int w = (round * ranks + rank) * group;
         const int n = source->windows - w < group ? source->windows - w : group;
         const float *logits;
-        CHECK(err, !source->team->cancelled(source->team), STATUS_STOPPED, "cancelled");
+        TRY(team_check(err, source->team));
         calibration_alive(source);
+        if (n <= 0) {
+            TRY(model_attend(err, source->model, &weights, observe, context));
+            continue;
+        }
         for (int i = 0; i < n; i++) {
             memcpy(inputs + i * tokens,
                    corpus_calibration_window(source->corpus, (int)tokens, source->seed, w + i),
@@ -89,8 +94,9 @@ static int looking_open(struct error *err, struct looking *s)
         s->parameters[t] = calloc((size_t)sites, sizeof *s->parameters[t]);
         CHECK(err, s->parameters[t], STATUS_FAILED, "out of memory");
         for (int i = s->first * SITES; i < (s->first + s->layers) * SITES; i++) {
-            TRY(calibration_parameters(err, s->calibration, s->source->master, (enum transform)t,
-                                       i / SITES, (enum site)(i % SITES), &s->parameters[t][i]));
+            TRY(calibration_parameters(err, s->calibration, s->source->parameters,
+                                       (enum transform)t, i / SITES, (enum site)(i % SITES),
+                                       &s->parameters[t][i]));
         }
     }
 cleanup:
@@ -204,22 +210,6 @@ static void see_gram(void *context, int layer, enum site site, int rows, int in,
     }
 }
 
-/* Ranks whose windows are fewer add nothing as often as the others add something. */
-static int add_nothing(struct looking *s)
-{
-    const struct layout *l = s->calibration->layout;
-    const int group = s->source->micro_batch, ranks = s->source->team->size;
-    const int groups = (s->source->windows + group - 1) / group;
-    const int rounds = (groups + ranks - 1) / ranks;
-    const int mine = groups / ranks + (s->source->team->rank < groups % ranks ? 1 : 0);
-    for (int i = mine; i < rounds; i++) {
-        for (int at = 0; at < l->size.layers * SITES; at++) {
-            see_gram(s, at / SITES, (enum site)(at % SITES), 0, l->in[at % SITES], s->x);
-        }
-    }
-    return s->status;
-}
-
 int calibration_grams(struct error *err, const struct calibration_source *source,
                       const bool wanted[TRANSFORMS], int first, int layers, struct calibration *c)
 {
@@ -248,7 +238,6 @@ int calibration_grams(struct error *err, const struct calibration_source *source
     TRY(looking_open(err, &looking));
     TRY(calibration_windows(err, source, false, see_gram, &looking));
     TRY(looking.status);
-    TRY(add_nothing(&looking));
 cleanup:
     looking_close(&looking);
     return status;
@@ -265,8 +254,9 @@ int calibration_layers(const struct layout *layout, int transforms)
     return (int)(most < 1 ? 1 : most < layers ? most : layers);
 }
 
-int calibration_parameters(struct error *err, const struct calibration *c, const float *master,
-                           enum transform transform, int layer, enum site site, float **parameters)
+int calibration_parameters(struct error *err, const struct calibration *c,
+                           struct parameters *weights, enum transform transform, int layer,
+                           enum site site, float **parameters)
 {
     int status = STATUS_OK;
     const struct layout *l = c->layout;
@@ -274,10 +264,11 @@ int calibration_parameters(struct error *err, const struct calibration *c, const
     const int in = l->in[site];
     *parameters = NULL;
     if (part) {
+        const float *w;
+        TRY(parameters_tensor(err, weights, l->block[layer].weight[site], &w));
         *parameters = malloc(part->parameters(in) * sizeof **parameters);
         CHECK(err, *parameters, STATUS_FAILED, "out of memory");
-        part->prepare(in, l->out[site], layout_of(l, l->block[layer].weight[site], master),
-                      c->input_absmax[site] + (size_t)layer * in, *parameters);
+        part->prepare(in, l->out[site], w, c->input_absmax[site] + (size_t)layer * in, *parameters);
     }
 cleanup:
     return status;

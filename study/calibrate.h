@@ -15,7 +15,7 @@ struct calibration_source {
     struct team *team;
     struct model *model; /* an inference model */
     const struct corpus *corpus;
-    const float *master;
+    struct parameters *parameters;
     int windows, micro_batch; /* windows go through the model in groups of micro_batch */
     uint64_t seed;
     void (*alive)(void *context); /* called now and then, for whoever waits; may be NULL */
@@ -56,10 +56,11 @@ int calibration_layers(const struct layout *layout, int transforms);
 
 /* A transform's parameters for a site (malloc'ed); NULL for no transform. */
 int calibration_parameters(struct error *err, const struct calibration *calibration,
-                           const float *master, enum transform transform, int layer, enum site site,
-                           float **parameters);
+                           struct parameters *weights, enum transform transform, int layer,
+                           enum site site, float **parameters);
 
-/* Run the windows of this rank's groups, or of all groups, through the full-precision model. */
+/* Run the windows of this rank's groups, or of all groups, through the full-precision model. Ranks that have fewer groups than others
+ * attend (model_attend) instead: the observer sees no rows as often as it sees some elsewhere. Collective over the team. */
 int calibration_windows(struct error *err, const struct calibration_source *source, bool all,
                         observe_fn *observe, void *context);
 

@@ -22,8 +22,8 @@ struct evaluation {
     struct progress progress;
     const struct corpus *corpus;
     struct model *model;
-    const float *master;
-    float *operands;         /* for model_weights; NULL for fp32 */
+    struct parameters *parameters;
+    float *operands;         /* for model_weights, in a team for one unit; NULL for fp32 */
     struct weights training; /* in the training type */
     int active;              /* quantizers evaluated here */
     int column[CELL_QUANTIZERS];
@@ -71,7 +71,7 @@ static int quantize(struct error *err, struct evaluation *e, int index, struct r
     const struct calibration_source source = {.team = e->team,
                                               .model = e->model,
                                               .corpus = e->corpus,
-                                              .master = e->master,
+                                              .parameters = e->parameters,
                                               .windows = ev->calibration_windows,
                                               .micro_batch = e->cell->train.micro_batch,
                                               .seed = ev->calibration_seed,
@@ -121,11 +121,15 @@ static int prepare(struct error *err, struct evaluation *e, int index, struct re
     CHECK(err, e->inputs && e->targets && e->log_p && e->p && e->q && e->best, STATUS_FAILED,
           "out of memory to evaluate size %s", cell->size.name);
     if (cell->train.precision != PRECISION_FP32) {
-        e->operands = malloc(layout->length * sizeof *e->operands);
+        const size_t floats = e->parameters->team ? e->parameters->shards->largest : layout->length;
+        e->operands = malloc(floats * sizeof *e->operands);
         CHECK(err, e->operands, STATUS_FAILED, "out of memory to evaluate size %s",
               cell->size.name);
     }
-    e->training = model_weights(e->model, cell->train.precision, e->master, e->operands);
+    e->training =
+        e->parameters->team
+            ? (struct weights){.parameters = e->parameters, .room = e->operands}
+            : model_weights(e->model, cell->train.precision, e->parameters->own, e->operands);
     TRY(sums_create(err, ev->windows, e->active, &e->sums));
 cleanup:
     return status;
@@ -150,6 +154,9 @@ static int forward(struct error *err, struct evaluation *e, int count, enum prec
                    const struct weights *weights, const float **logits)
 {
     const struct dropout none = {0};
+    if (count <= 0) { /* this rank has nothing left, its team-mates have */
+        return model_attend(err, e->model, weights, NULL, NULL);
+    }
     return model_forward(err, e->model, weights, precision, &none, e->inputs, count, NULL, NULL,
                          logits);
 }
@@ -162,7 +169,7 @@ static int full(struct error *err, struct evaluation *e, int first, int count)
     const int context = e->cell->size.context, v = e->cell->model.vocabulary;
     const double *unigram = corpus_unigram(e->corpus);
     const float *logits;
-    const struct weights weights = {.master = e->master, .operands = e->master};
+    const struct weights weights = weights_full(e->parameters);
     TRY(forward(err, e, count, PRECISION_FP32, &weights, &logits));
     for (int r = 0; r < count * context; r++) {
         double *log_p = e->log_p + (size_t)r * v;
@@ -173,8 +180,10 @@ static int full(struct error *err, struct evaluation *e, int first, int count)
         k->exponentials((size_t)v, log_p, e->p + (size_t)r * v);
     }
     if (e->operands == NULL) {
-        memcpy(e->sums.training_loss + first, e->sums.loss + first,
-               (size_t)count * sizeof *e->sums.loss);
+        if (count > 0) {
+            memcpy(e->sums.training_loss + first, e->sums.loss + first,
+                   (size_t)count * sizeof *e->sums.loss);
+        }
         goto cleanup;
     }
     TRY(forward(err, e, count, e->cell->train.precision, &e->training, &logits));
@@ -193,9 +202,7 @@ static int quantized(struct error *err, struct evaluation *e, int first, int cou
     const int context = e->cell->size.context, v = e->cell->model.vocabulary;
     const size_t at = (size_t)active * e->cell->evaluate.windows + first;
     const float *logits;
-    const struct weights weights = {.master = e->master,
-                                    .operands = e->master,
-                                    .quantized = quantized_sites(e->quantized[active])};
+    const struct weights weights = quantized_weights(e->quantized[active], e->parameters);
     TRY(forward(err, e, count, PRECISION_FP32, &weights, &logits));
     for (int r = 0; r < count * context; r++) {
         const size_t w = at + r / context;
@@ -271,7 +278,7 @@ static void conclude(struct evaluation *e, int index, struct record *r)
 }
 
 int evaluate(struct error *err, struct team *team, const struct corpus *corpus,
-             const struct cell *cell, struct model *model, const float *master, int index,
+             const struct cell *cell, struct model *model, struct parameters *parameters, int index,
              progress_fn *report, void *report_context, struct record *record)
 {
     int status = STATUS_OK;
@@ -281,7 +288,7 @@ int evaluate(struct error *err, struct team *team, const struct corpus *corpus,
                            .team = team,
                            .corpus = corpus,
                            .model = model,
-                           .master = master,
+                           .parameters = parameters,
                            .report = report,
                            .report_context = report_context,
                            .progress = {.step = cell_checkpoint_step(cell, index),
@@ -292,9 +299,10 @@ int evaluate(struct error *err, struct team *team, const struct corpus *corpus,
                                         .phase = "evaluate"}};
     TRY(prepare(err, &e, index, record));
     /* Groups of windows go round the team; their shapes do not depend on its size. */
-    for (int first = team->rank * group; first < windows; first += team->size * group) {
+    for (int round = 0; round * team->size * group < windows; round++) {
+        const int first = (round * team->size + team->rank) * group;
         const int count = windows - first < group ? windows - first : group;
-        CHECK(err, !team->cancelled(team), STATUS_STOPPED, "cancelled");
+        TRY(team_check(err, team));
         for (int i = 0; i < count; i++) {
             const uint8_t *w = corpus_held_out_window(corpus, context, first + i, windows);
             memcpy(e.inputs + (size_t)i * context, w, (size_t)context);
@@ -306,7 +314,9 @@ int evaluate(struct error *err, struct team *team, const struct corpus *corpus,
                 TRY(quantized(err, &e, first, count, a));
             }
         }
-        e.progress.loss = e.sums.loss[first] / context;
+        if (count > 0) {
+            e.progress.loss = e.sums.loss[first] / context;
+        }
         alive(&e);
     }
     /* Each window was summed by one rank; adding the others' zeros changes nothing. */

@@ -21,8 +21,17 @@ static int put(struct layout *l, int layer, const char *name, enum tensor_kind k
     t->rows = rows;
     t->columns = columns;
     t->init_std = std;
+    t->unit = l->units;
     l->length += (tensor_elements(t) + 15) / 16 * 16;
     return l->tensors++;
+}
+
+/* What was put since the last unit is one. */
+static void end_unit(struct layout *l)
+{
+    const struct unit *last = l->units > 0 ? &l->unit[l->units - 1] : NULL;
+    const size_t offset = last ? last->offset + last->length : 0;
+    l->unit[l->units++] = (struct unit){.offset = offset, .length = l->length - offset};
 }
 
 static void put_site(struct layout *l, int layer, enum site site, double std)
@@ -33,6 +42,7 @@ static void put_site(struct layout *l, int layer, enum site site, double std)
     b->weight[site] = put(l, layer, weight[site], TENSOR_MATRIX, l->out[site], l->in[site], std);
     b->bias[site] =
         l->model.bias ? put(l, layer, bias[site], TENSOR_BIAS, 1, l->out[site], 0) : LAYOUT_ABSENT;
+    end_unit(l);
 }
 
 int layout_create(struct error *err, const struct cell_size *size, const struct cell_model *model,
@@ -45,7 +55,8 @@ int layout_create(struct error *err, const struct cell_size *size, const struct 
     CHECK(err, l, STATUS_FAILED, "out of memory");
     l->tensor = calloc((size_t)size->layers * 12 + 6, sizeof *l->tensor);
     l->block = calloc((size_t)size->layers, sizeof *l->block);
-    CHECK(err, l->tensor && l->block, STATUS_FAILED, "out of memory");
+    l->unit = calloc((size_t)size->layers * SITES + 2, sizeof *l->unit);
+    CHECK(err, l->tensor && l->block && l->unit, STATUS_FAILED, "out of memory");
     l->size = *size;
     l->model = *model;
     l->in[SITE_QKV] = l->in[SITE_ATTN_OUT] = l->in[SITE_FFN_IN] = d;
@@ -58,6 +69,7 @@ int layout_create(struct error *err, const struct cell_size *size, const struct 
     l->position = model->position == POSITION_LEARNED
                       ? put(l, -1, "position", TENSOR_EMBEDDING, size->context, d, std)
                       : LAYOUT_ABSENT;
+    end_unit(l);
     for (int i = 0; i < size->layers; i++) {
         struct layout_block *b = &l->block[i];
         b->norm_gain[0] = put(l, i, "ln1_gain", TENSOR_GAIN, 1, d, 0);
@@ -76,6 +88,7 @@ int layout_create(struct error *err, const struct cell_size *size, const struct 
     l->final_bias = put(l, -1, "final_bias", TENSOR_BIAS, 1, d, 0);
     l->head =
         model->tied ? l->embedding : put(l, -1, "head", TENSOR_MATRIX, model->vocabulary, d, std);
+    end_unit(l);
     *layout = l;
     l = NULL;
 cleanup:
@@ -88,6 +101,7 @@ void layout_free(struct layout *layout)
     if (layout) {
         free(layout->tensor);
         free(layout->block);
+        free(layout->unit);
         free(layout);
     }
 }
@@ -104,28 +118,29 @@ static void normals(philox4x32_ctr_t r, double out[4])
     }
 }
 
+void layout_initialize_part(const struct layout *layout, uint64_t seed, int tensor, size_t first,
+                            size_t count, float *p)
+{
+    const struct tensor *t = &layout->tensor[tensor];
+    for (size_t e = 0; e < count; e += 4) {
+        double z[4] = {0};
+        if (t->init_std > 0) {
+            const uint64_t group = (first + e) / 4;
+            normals(rng_draw(seed, RNG_INIT, 0, (uint32_t)tensor, (uint32_t)(group >> 32),
+                             (uint32_t)group),
+                    z);
+        }
+        for (size_t j = 0; j < 4 && e + j < count; j++) {
+            p[e + j] = t->kind == TENSOR_GAIN ? 1.0f : (float)(t->init_std * z[j]);
+        }
+    }
+}
+
 void layout_initialize(const struct layout *layout, uint64_t seed, float *p)
 {
     memset(p, 0, layout->length * sizeof *p);
     for (int i = 0; i < layout->tensors; i++) {
         const struct tensor *t = &layout->tensor[i];
-        float *x = p + t->offset;
-        const size_t n = tensor_elements(t);
-        for (size_t e = 0; e < n; e += 4) {
-            if (t->init_std > 0) {
-                double z[4];
-                const uint64_t group = e / 4;
-                normals(rng_draw(seed, RNG_INIT, 0, (uint32_t)i, (uint32_t)(group >> 32),
-                                 (uint32_t)group),
-                        z);
-                for (size_t j = 0; j < 4 && e + j < n; j++) {
-                    x[e + j] = (float)(t->init_std * z[j]);
-                }
-            } else if (t->kind == TENSOR_GAIN) {
-                for (size_t j = 0; j < 4 && e + j < n; j++) {
-                    x[e + j] = 1.0f;
-                }
-            }
-        }
+        layout_initialize_part(layout, seed, i, 0, tensor_elements(t), p + t->offset);
     }
 }

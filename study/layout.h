@@ -20,6 +20,12 @@ struct tensor {
     size_t offset;
     int rows, columns; /* vectors: rows = 1 */
     double init_std;   /* normal; 0: gains 1, others 0 */
+    int unit;
+};
+
+/* Tensors that a pass uses together: the embeddings; each site of a block, with the LayerNorm before it; the final LayerNorm and the head. */
+struct unit {
+    size_t offset, length; /* in the buffer */
 };
 
 enum { LAYOUT_ABSENT = -1 }; /* tensor index of what a model lacks */
@@ -35,7 +41,9 @@ struct layout {
     int in[SITES], out[SITES];
     int tensors;
     struct tensor *tensor;
-    struct layout_block *block;                            /* (layers) */
+    struct layout_block *block; /* (layers) */
+    int units;                  /* SITES·layers + 2 */
+    struct unit *unit;          /* block i is unit 1 + i; a tied head is in unit 0 */
     int embedding, position, final_gain, final_bias, head; /* tied: head = embedding */
     size_t length; /* floats of the buffer; tensors start at multiples of 16, gaps stay zero */
 };
@@ -46,6 +54,14 @@ void layout_free(struct layout *layout); /* NULL is fine */
 
 /* Fill p[length] with the initialization of `seed`: N(0, 0.02²), residual projections divided by √(2·layers), gains 1, biases 0. */
 void layout_initialize(const struct layout *layout, uint64_t seed, float *p);
+/* Elements [first, first + count) of one tensor of it; first is a multiple of 4. */
+void layout_initialize_part(const struct layout *layout, uint64_t seed, int tensor, size_t first,
+                            size_t count, float *p);
+
+static inline int layout_unit(int layer, enum site site)
+{
+    return 1 + layer * SITES + (int)site;
+}
 
 /* The tensor's part of a buffer, NULL if absent. */
 static inline float *layout_at(const struct layout *layout, int tensor, float *p)

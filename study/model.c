@@ -52,9 +52,10 @@ static void carve_quantized(struct arena *a, const struct layout *l, size_t n,
 
 /* All buffers of a model; with a counting arena only their size. Residual streams of consecutive blocks are shared: a block's
  * output is the next one's input. */
-static void carve(struct arena *a, const struct layout *l, int sequences, bool training,
+static void carve(struct arena *a, const struct layout *l, int sequences, enum model_use use,
                   struct model *m, struct block_activations *blocks)
 {
+    const bool training = use != MODEL_INFERENCE;
     const size_t n = (size_t)sequences * l->size.context, d = (size_t)l->size.d_model;
     const size_t units = (size_t)sequences * l->size.heads * l->size.context;
     if (l->model.position == POSITION_ROTARY) {
@@ -63,8 +64,9 @@ static void carve(struct arena *a, const struct layout *l, int sequences, bool t
         m->sine = arena_take(a, angles, sizeof(float));
     }
     for (int i = 0; i < l->size.layers; i++) {
-        if (i > 0 && !training) {
+        if (i > 0 && use != MODEL_TRAINING) {
             blocks[i] = blocks[0];
+            blocks[i].in = training ? arena_take(a, n * d, sizeof(float)) : blocks[0].in;
         } else {
             carve_block(a, l, n, units, training, &blocks[i]);
         }
@@ -97,7 +99,7 @@ static void carve(struct arena *a, const struct layout *l, int sequences, bool t
     }
 }
 
-size_t model_bytes(const struct layout *layout, int sequences, bool training)
+size_t model_bytes(const struct layout *layout, int sequences, enum model_use use)
 {
     struct model m = {0};
     struct arena a = {0};
@@ -105,7 +107,7 @@ size_t model_bytes(const struct layout *layout, int sequences, bool training)
     if (blocks == NULL) {
         return 0;
     }
-    carve(&a, layout, sequences, training, &m, blocks);
+    carve(&a, layout, sequences, use, &m, blocks);
     free(blocks);
     return a.used;
 }
@@ -124,12 +126,12 @@ static int create_gemm(struct error *err, const struct layout *l, int sequences,
     return gemm_create(err, rows * widest, head > largest ? head : largest, gemm);
 }
 
-int model_create(struct error *err, const struct layout *layout, int sequences, bool training,
+int model_create(struct error *err, const struct layout *layout, int sequences, enum model_use use,
                  struct model **model)
 {
     int status = STATUS_OK;
     const int hd = layout->size.d_model / layout->size.heads;
-    const size_t bytes = model_bytes(layout, sequences, training);
+    const size_t bytes = model_bytes(layout, sequences, use);
     struct model *m = calloc(1, sizeof *m);
     CHECK(err, m, STATUS_FAILED, "out of memory");
     m->block = calloc((size_t)layout->size.layers, sizeof *m->block);
@@ -138,11 +140,11 @@ int model_create(struct error *err, const struct layout *layout, int sequences, 
           "out of memory: activations of size %s need %.1f MiB; use smaller micro-batches",
           layout->size.name, (double)bytes / 1048576.0);
     struct arena arena = {.base = m->memory};
-    carve(&arena, layout, sequences, training, m, m->block);
+    carve(&arena, layout, sequences, use, m, m->block);
     TRY(create_gemm(err, layout, sequences, &m->gemm));
     m->layout = layout;
     m->kernels = kernels_get();
-    m->training = training;
+    m->use = use;
     m->sequences = sequences;
     for (int t = 0; m->cosine && t < layout->size.context; t++) {
         for (int c = 0; c < hd / 2; c++) {
@@ -183,19 +185,55 @@ const struct kernels *model_kernels(const struct model *model)
     return model->kernels;
 }
 
-struct weights model_weights(const struct model *m, enum precision precision, const float *master,
-                             float *buffer)
+/* n weights for matmuls of this precision. */
+static struct weights model_convert(const struct model *m, enum precision precision, size_t n,
+                                    const float *master, float *buffer)
 {
     struct weights weights = {.master = master, .operands = master};
     if (gemm_takes_packed(m->gemm, precision)) {
-        m->kernels->pack_bf16(m->layout->length, master, (uint16_t *)buffer);
+        m->kernels->pack_bf16(n, master, (uint16_t *)buffer);
         weights.operands = NULL;
         weights.packed = (const uint16_t *)buffer;
     } else if (precision != PRECISION_FP32) {
-        m->kernels->round(precision, m->layout->length, master, buffer);
+        m->kernels->round(precision, n, master, buffer);
         weights.operands = buffer;
     }
     return weights;
+}
+
+struct weights model_weights(const struct model *m, enum precision precision, const float *master,
+                             float *buffer)
+{
+    return model_convert(m, precision, m->layout->length, master, buffer);
+}
+
+int model_open(struct error *err, struct model *m, const struct weights *weights,
+               enum precision precision, int unit, int next)
+{
+    int status = STATUS_OK;
+    const struct unit *u = &m->layout->unit[unit];
+    const int site = unit >= 1 && unit + 1 < m->layout->units ? unit - 1 : -1;
+    struct open_unit *o = &m->open;
+    *o = (struct open_unit){.unit = u};
+    m->parameters = weights->parameters;
+    if (weights->parameters == NULL) {
+        o->master = weights->master + u->offset;
+        o->operands = weights->operands ? weights->operands + u->offset : NULL;
+        o->packed = weights->packed ? weights->packed + u->offset : NULL;
+        o->quantized = weights->quantized && site >= 0 ? weights->quantized + site : NULL;
+        return status;
+    }
+    TRY(parameters_open(err, weights->parameters, unit, next, &o->master));
+    if (weights->sites && site >= 0) {
+        const struct quantized_site *block;
+        TRY(weights->sites->open(err, weights->sites->state, site / SITES, &block));
+        o->quantized = block + site % SITES;
+    }
+    const struct weights here = model_convert(m, precision, u->length, o->master, weights->room);
+    o->operands = here.operands;
+    o->packed = here.packed;
+cleanup:
+    return status;
 }
 
 struct pass {
@@ -224,11 +262,11 @@ static int forward_quantized(struct error *err, struct model *m, const struct qu
     return quantized_site_forward(err, q, &call);
 }
 
-int model_site(struct error *err, struct model *model, const float *master, int layer,
-               enum site site, const struct quantized_site *quantized, const float *x, float *y)
+int model_site(struct error *err, struct model *model, int layer, enum site site,
+               const struct quantized_site *quantized, const float *x, float *y)
 {
     const struct layout *l = model->layout;
-    const float *w = layout_of(l, l->block[layer].weight[site], master);
+    const float *w = model_master(model, l->block[layer].weight[site]);
     return quantized ? forward_quantized(err, model, quantized, site, w, NULL, x, y)
                      : gemm_forward(err, model->gemm, PRECISION_FP32, model->rows, l->in[site],
                                     l->out[site], operand_full(x), operand_full(w), y);
@@ -241,17 +279,19 @@ static int forward_site(struct error *err, struct model *m, const struct pass *p
     const struct layout *l = m->layout;
     const struct operand x = model_operand(m, buffer);
     const struct layout_block *b = &l->block[layer];
-    const float *bias = layout_of(l, b->bias[site], p->weights->master);
-    const struct quantized_site *q =
-        p->weights->quantized ? &p->weights->quantized[layer * SITES + site] : NULL;
+    const float *bias = model_master(m, b->bias[site]);
+    const struct quantized_site *q = m->open.quantized;
+    if (m->parameters) {
+        parameters_poll(m->parameters);
+    }
     if (p->observe) {
         p->observe(p->observe_context, layer, site, m->rows, l->in[site], x.full);
     }
     if (q) {
-        return forward_quantized(
-            err, m, q, site, layout_of(l, b->weight[site], p->weights->operands), bias, x.full, y);
+        return forward_quantized(err, m, q, site, model_master(m, b->weight[site]), bias, x.full,
+                                 y);
     }
-    const struct operand w = model_weight(m, p->weights, b->weight[site]);
+    const struct operand w = model_weight(m, b->weight[site]);
     TRY(gemm_forward(err, m->gemm, p->precision, m->rows, l->in[site], l->out[site], x, w, y));
     m->kernels->bias_round(p->precision, m->rows, l->out[site], bias, y);
 cleanup:
@@ -266,29 +306,12 @@ static struct dropout_key mask_key(const struct dropout *dropout, int site)
                                 .site = (uint32_t)site};
 }
 
-static int forward_attention(struct error *err, struct model *m, const struct pass *p, int layer)
+/* Open a site's unit, with the LayerNorm before it; the next site's comes after it, or whatever follows the block. */
+static int open_site(struct error *err, struct model *m, const struct pass *p, int layer,
+                     enum site site)
 {
-    int status = STATUS_OK;
-    struct block_activations *b = &m->block[layer];
-    TRY(forward_site(err, m, p, layer, SITE_QKV, b->norm[0], b->qkv));
-    m->kernels->attention_forward(p->precision, &m->shape, b->qkv, model_operand(m, b->attention),
-                                  b->row_max, b->row_scale, m->scratch);
-    TRY(forward_site(err, m, p, layer, SITE_ATTN_OUT, b->attention, m->branch[0]));
-cleanup:
-    return status;
-}
-
-static int forward_ffn(struct error *err, struct model *m, const struct pass *p, int layer,
-                       float *x)
-{
-    int status = STATUS_OK;
-    struct block_activations *b = &m->block[layer];
-    TRY(forward_site(err, m, p, layer, SITE_FFN_IN, x, b->hidden));
-    m->kernels->activation_forward(m->layout->model.activation, p->precision, m->rows,
-                                   m->layout->size.d_ff, b->hidden, model_operand(m, b->activated));
-    TRY(forward_site(err, m, p, layer, SITE_FFN_OUT, b->activated, m->branch[1]));
-cleanup:
-    return status;
+    const int unit = layout_unit(layer, site);
+    return model_open(err, m, p->weights, p->precision, unit, unit + 1);
 }
 
 static void forward_norm(struct model *m, const struct pass *p, int layer, int which,
@@ -297,42 +320,102 @@ static void forward_norm(struct model *m, const struct pass *p, int layer, int w
     const struct layout_block *lb = &m->layout->block[layer];
     struct block_activations *b = &m->block[layer];
     m->kernels->layernorm_forward(p->precision, m->rows, m->layout->size.d_model, x,
-                                  layout_of(m->layout, lb->norm_gain[which], p->weights->master),
-                                  layout_of(m->layout, lb->norm_bias[which], p->weights->master),
+                                  model_master(m, lb->norm_gain[which]),
+                                  model_master(m, lb->norm_bias[which]),
                                   model_operand(m, b->norm[which]), b->mean[which], b->rstd[which]);
 }
 
+/* LayerNorm and attention, without its output projection. */
+static int forward_attention(struct error *err, struct model *m, const struct pass *p, int layer)
+{
+    int status = STATUS_OK;
+    struct block_activations *b = &m->block[layer];
+    TRY(open_site(err, m, p, layer, SITE_QKV));
+    forward_norm(m, p, layer, 0, b->in);
+    TRY(forward_site(err, m, p, layer, SITE_QKV, b->norm[0], b->qkv));
+    m->kernels->attention_forward(p->precision, &m->shape, b->qkv, model_operand(m, b->attention),
+                                  b->row_max, b->row_scale, m->scratch);
+cleanup:
+    return status;
+}
+
+/* The FFN, in sequential blocks with its LayerNorm, without its output projection. */
+static int forward_ffn(struct error *err, struct model *m, const struct pass *p, int layer)
+{
+    int status = STATUS_OK;
+    struct block_activations *b = &m->block[layer];
+    TRY(open_site(err, m, p, layer, SITE_FFN_IN));
+    if (m->layout->model.block == BLOCK_SEQUENTIAL) {
+        forward_norm(m, p, layer, 1, b->middle);
+    }
+    TRY(forward_site(err, m, p, layer, SITE_FFN_IN,
+                     m->layout->model.block == BLOCK_SEQUENTIAL ? b->norm[1] : b->norm[0],
+                     b->hidden));
+    m->kernels->activation_forward(m->layout->model.activation, p->precision, m->rows,
+                                   m->layout->size.d_ff, b->hidden, model_operand(m, b->activated));
+cleanup:
+    return status;
+}
+
+/* An output projection. */
+static int forward_branch(struct error *err, struct model *m, const struct pass *p, int layer,
+                          enum site site)
+{
+    int status = STATUS_OK;
+    struct block_activations *b = &m->block[layer];
+    const int which = site == SITE_FFN_OUT;
+    TRY(open_site(err, m, p, layer, site));
+    TRY(forward_site(err, m, p, layer, site, which ? b->activated : b->attention,
+                     m->branch[which]));
+cleanup:
+    return status;
+}
+
+/* The residual stream behind both branches (parallel), or one of them. */
+static void forward_residual(struct model *m, const struct pass *p, int layer, int first,
+                             int second, const float *in, float *out)
+{
+    const struct block_activations *b = &m->block[layer];
+    const bool drop = p->dropout->p > 0;
+    m->kernels->residual(
+        p->precision, (size_t)m->rows * m->layout->size.d_model, in, m->branch[first],
+        drop ? b->mask[first] : NULL, second != first ? m->branch[second] : NULL,
+        second != first && drop ? b->mask[second] : NULL, (float)(1 / (1 - p->dropout->p)), out);
+}
+
+/* A block, from its input to `out`; if that is NULL, only what backward needs of it. */
 static int forward_block(struct error *err, struct model *m, const struct pass *p, int layer,
                          float *out)
 {
     int status = STATUS_OK;
-    const struct kernels *k = m->kernels;
-    const int d = m->layout->size.d_model;
-    const int per_sequence = m->layout->size.context * d;
-    const size_t n = (size_t)m->rows * d;
     struct block_activations *b = &m->block[layer];
-    const bool drop = p->dropout->p > 0;
-    const float keep = (float)(1 / (1 - p->dropout->p));
-    const uint8_t *mask[2] = {NULL, NULL};
-    for (int i = 0; drop && i < 2; i++) {
-        k->dropout_mask(mask_key(p->dropout, 1 + 2 * layer + i), p->dropout->p, m->shape.sequences,
-                        per_sequence, b->mask[i]);
-        mask[i] = b->mask[i];
+    const bool parallel = m->layout->model.block == BLOCK_PARALLEL;
+    for (int i = 0; p->dropout->p > 0 && i < 2; i++) {
+        m->kernels->dropout_mask(mask_key(p->dropout, 1 + 2 * layer + i), p->dropout->p,
+                                 m->shape.sequences,
+                                 m->layout->size.context * m->layout->size.d_model, b->mask[i]);
     }
-    forward_norm(m, p, layer, 0, b->in);
     TRY(forward_attention(err, m, p, layer));
-    if (m->layout->model.block == BLOCK_PARALLEL) {
-        TRY(forward_ffn(err, m, p, layer, b->norm[0]));
-        k->residual(p->precision, n, b->in, m->branch[0], mask[0], m->branch[1], mask[1], keep,
-                    out);
-    } else {
-        k->residual(p->precision, n, b->in, m->branch[0], mask[0], NULL, NULL, keep, b->middle);
-        forward_norm(m, p, layer, 1, b->middle);
-        TRY(forward_ffn(err, m, p, layer, b->norm[1]));
-        k->residual(p->precision, n, b->middle, m->branch[1], mask[1], NULL, NULL, keep, out);
+    if (!parallel || out) {
+        TRY(forward_branch(err, m, p, layer, SITE_ATTN_OUT));
+    }
+    if (!parallel) {
+        forward_residual(m, p, layer, 0, 0, b->in, b->middle);
+    }
+    TRY(forward_ffn(err, m, p, layer));
+    if (out) {
+        TRY(forward_branch(err, m, p, layer, SITE_FFN_OUT));
+        forward_residual(m, p, layer, parallel ? 0 : 1, 1, parallel ? b->in : b->middle, out);
     }
 cleanup:
     return status;
+}
+
+int model_recompute_block(struct error *err, struct model *m, const struct weights *weights,
+                          enum precision precision, const struct dropout *dropout, int layer)
+{
+    const struct pass pass = {.weights = weights, .precision = precision, .dropout = dropout};
+    return forward_block(err, m, &pass, layer, NULL);
 }
 
 void model_watch_blocks(struct model *m, block_fn *see, void *context)
@@ -356,19 +439,20 @@ int model_forward(struct error *err, struct model *m, const struct weights *weig
                               .observe_context = observe_context};
     CHECK(err, sequences >= 1 && sequences <= m->sequences, STATUS_FAILED,
           "micro-batch of %d sequences in a model made for %d", sequences, m->sequences);
-    CHECK(err, m->training || dropout->p == 0, STATUS_FAILED, "dropout in an inference model");
+    CHECK(err, m->use != MODEL_INFERENCE || dropout->p == 0, STATUS_FAILED,
+          "dropout in an inference model");
     m->rows = sequences * l->size.context;
     m->shape.sequences = sequences;
     /* Observers and integer products want to see fp32. */
-    m->packed =
-        gemm_takes_packed(m->gemm, precision) && observe == NULL && weights->quantized == NULL;
+    m->packed = gemm_takes_packed(m->gemm, precision) && observe == NULL &&
+                weights->quantized == NULL && weights->sites == NULL;
+    TRY(model_open(err, m, weights, precision, 0, 1));
     if (dropout->p > 0) {
         k->dropout_mask(mask_key(dropout, 0), dropout->p, sequences, l->size.context * d,
                         m->embed_mask);
     }
-    k->embed(precision, m->rows, d, l->size.context, inputs,
-             layout_of(l, l->embedding, weights->master),
-             layout_of(l, l->position, weights->master), dropout->p > 0 ? m->embed_mask : NULL,
+    k->embed(precision, m->rows, d, l->size.context, inputs, model_master(m, l->embedding),
+             model_master(m, l->position), dropout->p > 0 ? m->embed_mask : NULL,
              (float)(1 / (1 - dropout->p)), m->block[0].in);
     for (int i = 0; i < l->size.layers; i++) {
         float *out = i + 1 < l->size.layers ? m->block[i + 1].in : m->out;
@@ -377,14 +461,38 @@ int model_forward(struct error *err, struct model *m, const struct weights *weig
             m->see_block(m->see_block_context, i, m->rows, d, out);
         }
     }
-    k->layernorm_forward(precision, m->rows, d, m->out,
-                         layout_of(l, l->final_gain, weights->master),
-                         layout_of(l, l->final_bias, weights->master), model_operand(m, m->final),
-                         m->final_mean, m->final_rstd);
+    TRY(model_open(err, m, weights, precision, l->units - 1, l->model.tied ? 0 : -1));
+    k->layernorm_forward(precision, m->rows, d, m->out, model_master(m, l->final_gain),
+                         model_master(m, l->final_bias), model_operand(m, m->final), m->final_mean,
+                         m->final_rstd);
+    if (l->model.tied) {
+        TRY(model_open(err, m, weights, precision, 0, -1));
+    }
     TRY(gemm_forward(err, m->gemm, precision, m->rows, d, l->model.vocabulary,
-                     model_operand(m, m->final), model_weight(m, weights, l->head), m->logits));
+                     model_operand(m, m->final), model_weight(m, l->head), m->logits));
     k->bias_round(precision, m->rows, l->model.vocabulary, NULL, m->logits);
     *logits = m->logits;
+cleanup:
+    return status;
+}
+
+int model_attend(struct error *err, struct model *m, const struct weights *weights,
+                 observe_fn *observe, void *observe_context)
+{
+    int status = STATUS_OK;
+    const struct layout *l = m->layout;
+    m->rows = 0;
+    for (int u = 0; u < l->units; u++) {
+        const int next = u + 1 < l->units ? u + 1 : l->model.tied ? 0 : -1;
+        TRY(model_open(err, m, weights, PRECISION_FP32, u, next));
+        if (observe && u >= 1 && u + 1 < l->units) {
+            const int site = (u - 1) % SITES;
+            observe(observe_context, (u - 1) / SITES, (enum site)site, 0, l->in[site], m->final);
+        }
+    }
+    if (l->model.tied) {
+        TRY(model_open(err, m, weights, PRECISION_FP32, 0, -1));
+    }
 cleanup:
     return status;
 }

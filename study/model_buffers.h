@@ -20,15 +20,25 @@ struct block_activations {
     uint8_t *mask[2];           /* (N, d) */
 };
 
+/* The unit at work. */
+struct open_unit {
+    const struct unit *unit;
+    const float *master, *operands;
+    const uint16_t *packed;
+    const struct quantized_site *quantized; /* of this site, or NULL */
+};
+
 struct model {
     const struct layout *layout;
     const struct kernels *kernels;
     struct gemm *gemm;
-    bool training;
-    bool packed;         /* in this pass, what only matmuls read is packed to bf16 */
-    int sequences;       /* most */
-    int rows;            /* of the last forward */
-    block_fn *see_block; /* or NULL */
+    enum model_use use;
+    struct open_unit open;
+    struct parameters *parameters; /* of the present pass; NULL: all weights are here */
+    bool packed;                   /* in this pass, what only matmuls read is packed to bf16 */
+    int sequences;                 /* most */
+    int rows;                      /* of the last forward */
+    block_fn *see_block;           /* or NULL */
     void *see_block_context;
     struct attention_shape shape;
     float *cosine, *sine;
@@ -54,14 +64,34 @@ static inline struct operand model_operand(const struct model *m, float *buffer)
                      : (struct operand){.full = buffer};
 }
 
-/* A weight matrix. */
-static inline struct operand model_weight(const struct model *m, const struct weights *weights,
-                                          int tensor)
+/* A tensor's place in its unit's buffer, which may be NULL. */
+static inline size_t model_offset(const struct model *m, int tensor)
 {
-    const size_t offset = m->layout->tensor[tensor].offset;
-    return m->packed && weights->packed
-               ? (struct operand){.packed = (uint16_t *)weights->packed + offset}
-               : operand_full(weights->operands + offset);
+    const struct tensor *t = &m->layout->tensor[tensor];
+    return t->offset - m->layout->unit[t->unit].offset;
 }
+
+/* A tensor of the open unit in fp32, NULL if absent. */
+static inline const float *model_master(const struct model *m, int tensor)
+{
+    return tensor == LAYOUT_ABSENT ? NULL : m->open.master + model_offset(m, tensor);
+}
+
+/* A weight matrix of the open unit. */
+static inline struct operand model_weight(const struct model *m, int tensor)
+{
+    const size_t offset = model_offset(m, tensor);
+    return m->packed && m->open.packed
+               ? (struct operand){.packed = (uint16_t *)m->open.packed + offset}
+               : operand_full(m->open.operands + offset);
+}
+
+/* Open a unit of the weights; `next` comes after it (−1: not known). */
+int model_open(struct error *err, struct model *m, const struct weights *weights,
+               enum precision precision, int unit, int next);
+
+/* What backward needs of a block's activations, again from block[layer].in. */
+int model_recompute_block(struct error *err, struct model *m, const struct weights *weights,
+                          enum precision precision, const struct dropout *dropout, int layer);
 
 #endif

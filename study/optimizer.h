@@ -7,12 +7,15 @@
 
 #include "jobs/cell.h"
 #include "study/kernels.h"
-#include "study/layout.h"
+#include "study/shards.h"
+#include "study/team.h"
 
-/* All arrays have the layout's length and belong to whoever made the struct. */
+/* Arrays have the length of what this rank holds (shards->length) and belong to whoever made the struct. */
 struct optimizer {
-    const struct layout *layout;
+    struct team *team;
+    const struct shards *shards;
     const struct kernels *kernels;
+    double *squares;                /* (optimizer_chunks) to work in */
     float *master, *first, *second; /* weights and moments */
     int64_t updates;                /* applied, for bias correction */
     double loss_scale;              /* 1 unless fp16 */
@@ -26,13 +29,16 @@ struct update {
     bool diverged;    /* not finite, and no loss scale to blame */
 };
 
-/* Global norm of the gradient times `unscale`: squared sums over chunks of 4096 elements of each tensor in fp64, added in order. */
-double optimizer_norm(const struct layout *layout, const struct kernels *kernels,
-                      const float *gradient, double unscale);
+/* Chunks of all tensors. */
+size_t optimizer_chunks(const struct layout *layout);
 
-/* Apply one step with the gradient of loss·loss_scale. */
-struct update optimizer_step(struct optimizer *o, const struct cell_train *train,
-                             double learning_rate, const float *gradient);
+/* Global norm of the gradient times `unscale`: squared sums over chunks (SHARDS_CHUNK) of each tensor in fp64, added in the layout's order,
+ * whoever holds them. Collective over the team. */
+int optimizer_norm(const struct optimizer *o, const float *gradient, double unscale, double *norm);
+
+/* Apply one step with the gradient of loss·loss_scale. Collective over the team; each rank updates what it holds. */
+int optimizer_step(struct optimizer *o, const struct cell_train *train, double learning_rate,
+                   const float *gradient, struct update *update);
 
 /* Loss scale of a new run: 2^15 for fp16, else 1. */
 double optimizer_initial_scale(enum precision precision);

@@ -31,7 +31,7 @@ struct probing {
     struct model *model;
     const struct corpus *corpus;
     struct team *team;
-    const float *master;
+    struct parameters *parameters;
     int windows; /* probed */
     int first;   /* window of the micro-batch under way */
     bool warned; /* of spectral norms that could not be had */
@@ -157,19 +157,27 @@ static void compare_output(void *context, int layer, int rows, int d, const floa
 /* Read all probed windows that are this rank's; the quantized model right after the full one on each
  * micro-batch. */
 static int pass(struct error *err, struct probing *p, observe_fn *observe, block_fn *block,
-                const struct quantized_site *quantized)
+                struct quantized *quantized)
 {
     int status = STATUS_OK;
     const struct dropout none = {0};
-    const struct weights full = {.master = p->master, .operands = p->master};
-    const struct weights less = {
-        .master = p->master, .operands = p->master, .quantized = quantized};
+    const struct weights full = weights_full(p->parameters);
+    const struct weights less =
+        quantized ? quantized_weights(quantized, p->parameters) : (struct weights){.master = NULL};
     const int context = p->cell->size.context, group = p->cell->train.micro_batch;
     const float *logits;
-    for (p->first = p->team->rank * group; p->first < p->windows;
-         p->first += p->team->size * group) {
+    const int ranks = p->team->size;
+    for (int round = 0; round * ranks * group < p->windows; round++) {
+        p->first = (round * ranks + p->team->rank) * group;
         const int count = p->windows - p->first < group ? p->windows - p->first : group;
-        CHECK(err, !p->team->cancelled(p->team), STATUS_STOPPED, "cancelled");
+        TRY(team_check(err, p->team));
+        if (count <= 0) {
+            TRY(model_attend(err, p->model, &full, NULL, NULL));
+            if (quantized) {
+                TRY(model_attend(err, p->model, &less, NULL, NULL));
+            }
+            continue;
+        }
         for (int i = 0; i < count; i++) {
             const int64_t all = p->cell->evaluate.windows;
             const int window = (int)((p->first + i) * all / p->windows);
@@ -233,8 +241,8 @@ static int probe_activations(struct error *err, struct probing *p, int index, st
         r->probe_outliers[at] = outliers(p, i % SITES, above + dimension_of(p->layout, i % SITES));
         p->threshold[i] = round_up(outlier * moments_std(&all));
     }
-    TRY(quantized_create(err, p->layout, p->master, quantizer_find("w8a8"), NULL, &quantized));
-    TRY(pass(err, p, see_input_again, keep_output, quantized_sites(quantized)));
+    TRY(quantized_create(err, p->parameters, quantizer_find("w8a8"), NULL, &quantized));
+    TRY(pass(err, p, see_input_again, keep_output, quantized));
     TRY(p->team->sum_double(p->team, p->seen.above_std, p->after_std));
     for (int i = 0; i < layers * SITES; i++) {
         r->probe_outliers_relative[(size_t)index * layers * SITES + i] =
@@ -256,14 +264,18 @@ cleanup:
 
 /* Weights ===================================================================================== */
 
-static double gain_std(const struct probing *p, int tensor)
+static int gain_std(struct error *err, const struct probing *p, int tensor, double *std)
 {
-    const float *gain = layout_of(p->layout, tensor, p->master);
-    if (gain == NULL) {
-        return NAN;
+    int status = STATUS_OK;
+    const float *gain;
+    *std = NAN;
+    if (tensor != LAYOUT_ABSENT) {
+        TRY(parameters_tensor(err, p->parameters, tensor, &gain));
+        const struct moments m = moments_of((size_t)p->layout->size.d_model, gain);
+        *std = moments_std(&m);
     }
-    const struct moments m = moments_of((size_t)p->layout->size.d_model, gain);
-    return moments_std(&m);
+cleanup:
+    return status;
 }
 
 /* ‖W‖₂ in fp32; missing if it cannot be had. */
@@ -297,7 +309,8 @@ static int probe_weights(struct error *err, struct probing *p, int index, struct
     for (int i = 0; i < layers * SITES; i++) {
         const size_t at = (size_t)index * layers * SITES + i;
         const size_t elements = (size_t)l->in[i % SITES] * l->out[i % SITES];
-        const float *w = layout_of(l, l->block[i / SITES].weight[i % SITES], p->master);
+        const float *w;
+        TRY(parameters_tensor(err, p->parameters, l->block[i / SITES].weight[i % SITES], &w));
         const struct moments m = moments_of(elements, w);
         const double squares = moments_square_sum(&m);
         CHECK(err, i % SITES || !p->team->cancelled(p->team), STATUS_STOPPED, "cancelled");
@@ -310,16 +323,16 @@ static int probe_weights(struct error *err, struct probing *p, int index, struct
         }
     }
     for (int i = 0; i < layers * RECORD_NORMS; i++) {
-        r->probe_gain_std[(size_t)index * layers * RECORD_NORMS + i] =
-            gain_std(p, l->block[i / RECORD_NORMS].norm_gain[i % RECORD_NORMS]);
+        TRY(gain_std(err, p, l->block[i / RECORD_NORMS].norm_gain[i % RECORD_NORMS],
+                     &r->probe_gain_std[(size_t)index * layers * RECORD_NORMS + i]));
     }
-    r->probe_final_gain_std[index] = gain_std(p, l->final_gain);
+    TRY(gain_std(err, p, l->final_gain, &r->probe_final_gain_std[index]));
 cleanup:
     return status;
 }
 
 int probe(struct error *err, struct team *team, const struct corpus *corpus,
-          const struct cell *cell, struct model *model, const float *master, int index,
+          const struct cell *cell, struct model *model, struct parameters *parameters, int index,
           struct record *record)
 {
     int status = STATUS_OK;
@@ -328,7 +341,7 @@ int probe(struct error *err, struct team *team, const struct corpus *corpus,
                         .model = model,
                         .corpus = corpus,
                         .team = team,
-                        .master = master,
+                        .parameters = parameters,
                         .windows = windows_of(cell)};
     struct arena arena = {0};
     carve(&arena, cell, p.layout, &p);

@@ -20,12 +20,12 @@
 #include "study/model.h"
 #include "study/team.h"
 
-/* Fill the probes of checkpoint `index` of the record from the fp32 weights `master`. `model` is an inference model for
+/* Fill the probes of checkpoint `index` of the record from the fp32 weights. `model` is an inference model for
  * micro-batches of the cell. Windows are shared out over the team; the result does not depend on its size.
  * Without team->algebra, or when it fails (a warning on stderr), ‖W‖₂ and stable rank stay missing.
  * Collective over team; every rank gets the whole result. */
 int probe(struct error *err, struct team *team, const struct corpus *corpus,
-          const struct cell *cell, struct model *model, const float *master, int index,
+          const struct cell *cell, struct model *model, struct parameters *parameters, int index,
           struct record *record);
 
 /* Bytes that probe takes. */

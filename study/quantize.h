@@ -8,22 +8,27 @@
 
 struct quantized;
 
-/* Quantize all sites of `master`, from what calibration found of their inputs (NULL for quantizers that do not ask). Not for GPTQ, which needs
- * more. The layout must outlive the result. */
-int quantized_create(struct error *err, const struct layout *layout, const float *master,
+/* Quantize all sites, from what calibration found of their inputs (NULL for quantizers that do not ask). Not for GPTQ, which needs
+ * more. The layout must outlive the result. Collective over the team that holds the weights; it holds what is made of them in pieces, too. */
+int quantized_create(struct error *err, struct parameters *parameters,
                      const struct quantizer *quantizer, const struct calibration *calibration,
                      struct quantized **quantized);
 void quantized_free(struct quantized *quantized); /* NULL is fine */
 
-/* Quantize all sites of source->master by each of `count` quantizers, with one calibration for all that need it. GPTQ takes the layers
+/* Quantize all sites of source->parameters by each of `count` quantizers, with one calibration for all that need it. GPTQ takes the layers
  * in turn whose Gram matrices fit (calibration_layers), and needs a team with algebra. A quantizer that cannot be carried
  * out on these weights is there, but has failed. The layout must outlive the result, of which each is freed with
  * quantized_free. Collective over the team. */
 int quantized_create_all(struct error *err, const struct calibration_source *source, int count,
                          const struct quantizer *const *quantizer, struct quantized **quantized);
 
-/* (layers, SITES), for struct weights. */
+/* (layers, SITES), for struct weights; NULL where a team holds them in pieces. */
 const struct quantized_site *quantized_sites(const struct quantized *quantized);
+/* A block's sites (SITES), until others of the same quantized_create_all are opened. Collective over the team. */
+int quantized_open(struct error *err, struct quantized *quantized, int layer,
+                   const struct quantized_site **sites);
+/* For a forward pass with these sites and those weights. */
+struct weights quantized_weights(struct quantized *quantized, struct parameters *parameters);
 
 /* Was a Hessian not positive definite, with the most damping either? */
 bool quantized_failed(const struct quantized *quantized);

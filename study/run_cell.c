@@ -18,7 +18,6 @@ struct run {
     const struct cell *cell;
     struct layout *layout;
     struct trainer *trainer;
-    struct model *inference;
     struct record *record;
     const struct checkpoint_store *store;
     progress_fn *report;
@@ -97,20 +96,24 @@ static int checkpoint(struct error *err, struct run *run, int index)
 {
     struct record *r = run->record;
     const double start = now();
-    const float *master = trainer_master(run->trainer);
+    struct parameters *parameters = trainer_parameters(run->trainer);
     const int64_t step = trainer_steps(run->trainer);
+    struct model *inference = NULL;
     double probing = 0;
     int status = STATUS_OK;
     r->training_fraction[index] = run->cell->evaluate.fraction[index];
     r->step[index] = (double)step;
     r->tokens[index] = (double)step * run->cell->train.batch * run->cell->size.context;
-    TRY(evaluate(err, run->team, run->corpus, run->cell, run->inference, master, index, run->report,
+    trainer_rest(run->trainer);
+    TRY(model_create(err, run->layout, run->cell->train.micro_batch, MODEL_INFERENCE, &inference));
+    TRY(evaluate(err, run->team, run->corpus, run->cell, inference, parameters, index, run->report,
                  run->report_context, r));
     probing = now();
-    TRY(probe(err, run->team, run->corpus, run->cell, run->inference, master, index, r));
+    TRY(probe(err, run->team, run->corpus, run->cell, inference, parameters, index, r));
     r->probe_wall_time += now() - probing; /* after a failure it is all done again */
     r->wall_time_evaluate += now() - start;
 cleanup:
+    model_free(inference);
     return status;
 }
 
@@ -137,20 +140,89 @@ static void tell(const struct run *run, const char *phase, double loss)
 
 /* Checkpoints ================================================================================= */
 
-/* Keep the state as of the last whole step and evaluation. */
+/* Of all ranks. */
+static int highest_peak(struct error *err, struct run *run, double *bytes)
+{
+    int status = STATUS_OK;
+    const int ranks = run->team->size;
+    double *peak = calloc((size_t)ranks, sizeof *peak);
+    CHECK(err, peak, STATUS_FAILED, "out of memory");
+    peak[run->team->rank] = peak_memory();
+    TRY(run->team->sum_double(run->team, peak, (size_t)ranks));
+    for (int r = 0; r < ranks; r++) {
+        *bytes = fmax(*bytes, peak[r]);
+    }
+cleanup:
+    free(peak);
+    return status;
+}
+
+/* Has it failed anywhere? `here` is this rank's status. */
+static int all_well(struct error *err, struct team *team, int here)
+{
+    int status = STATUS_OK;
+    double failures = here != STATUS_OK;
+    TRY(team->sum_double(team, &failures, 1));
+    CHECK(err, here == STATUS_OK, here, "a checkpoint cannot be saved"); /* it has said why */
+    CHECK(err, failures == 0, STATUS_FAILED, "%g ranks of the team could not save their pieces",
+          failures);
+cleanup:
+    return status;
+}
+
+/* Each rank keeps its piece of the weights; when all are safe, rank 0 keeps the state, and they count. */
+static int save_team(struct error *err, struct run *run, const struct state *state,
+                     const struct trainer_state *trainer, const double *numbers)
+{
+    int status = STATUS_OK;
+    struct checkpoint_part part[STATE_PARTS];
+    struct state_piece piece;
+    char name[STATE_NAME];
+    const struct shards *shards = trainer_shards(run->trainer);
+    state_piece_identify(state, shards->piece, shards->length, &piece);
+    state_piece_parts(&piece, trainer->master, trainer->first, trainer->second, part);
+    state_piece_name(state->step, shards->piece, shards->pieces, name);
+    TRY(all_well(err, run->team,
+                 run->store->save(err, run->store->context, name, part, STATE_PIECE_PARTS)));
+    const int parts = state_parts_of_team(state, numbers, part);
+    TRY(all_well(err, run->team,
+                 run->team->rank == 0
+                     ? run->store->save(err, run->store->context, "state", part, parts)
+                     : STATUS_OK));
+    if (run->team->rank == 0) {
+        state_piece_name(state->step, -1, 0, name);
+        run->store->tidy(run->store->context, name);
+    }
+cleanup:
+    return status;
+}
+
+static int save_alone(struct error *err, struct run *run, const struct state *state,
+                      const struct trainer_state *trainer, const double *numbers)
+{
+    int status = STATUS_OK;
+    struct checkpoint_part part[STATE_PARTS];
+    state_parts(state, numbers, trainer->master, trainer->first, trainer->second, part);
+    TRY(run->store->save(err, run->store->context, "state", part, STATE_PARTS));
+    run->store->tidy(run->store->context, NULL); /* of a team that had this cell before */
+cleanup:
+    return status;
+}
+
+/* Keep the state as of the last whole step and evaluation. Collective. */
 static int save(struct error *err, struct run *run)
 {
     int status = STATUS_OK;
     struct trainer_state trainer;
-    struct checkpoint_part part[STATE_PARTS];
     struct state *state = malloc(sizeof *state);
     double *numbers = malloc(record_numbers(run->cell) * sizeof *numbers);
     CHECK(err, state && numbers, STATUS_FAILED, "out of memory");
     trainer_get_state(run->trainer, &trainer);
-    run->record->peak_memory = fmax(run->record->peak_memory, peak_memory());
+    TRY(highest_peak(err, run, &run->record->peak_memory));
     record_get_numbers(run->cell, run->record, numbers);
     state_identify(run->cell, run->layout->length, state);
     memcpy(state->started, run->record->started, sizeof state->started);
+    state->pieces = run->team->size;
     state->step = trainer.step;
     state->updates = trainer.updates;
     state->skipped = trainer.skipped;
@@ -160,8 +232,8 @@ static int save(struct error *err, struct run *run)
     memcpy(state->trace_loss, run->trace_losses, sizeof state->trace_loss);
     memcpy(state->trace_norm, run->trace_norms, sizeof state->trace_norm);
     memcpy(state->trace_count, run->trace_counts, sizeof state->trace_count);
-    state_parts(state, numbers, trainer.master, trainer.first, trainer.second, part);
-    TRY(run->store->save(err, run->store->context, part, STATE_PARTS));
+    TRY(run->team->size > 1 ? save_team(err, run, state, &trainer, numbers)
+                            : save_alone(err, run, state, &trainer, numbers));
     run->saved_step = trainer.step;
     run->saved_next = run->next;
 cleanup:
@@ -170,15 +242,19 @@ cleanup:
     return status;
 }
 
-/* A checkpoint if one is due. The one before is good when this one fails, and there will be another. */
-static void save_when_due(struct run *run)
+/* A checkpoint if one is due by the clock of rank 0. The one before is good when this one fails, and there will be another. */
+static int save_when_due(struct error *err, struct run *run)
 {
+    int status = STATUS_OK;
     struct error failure = {0};
-    if (!run->store || run->team->rank != 0 || run->store->every <= 0 ||
-        now() - run->saved_at < run->store->every) {
-        return;
+    double due = run->team->rank == 0 && run->store && run->store->every > 0 &&
+                 now() - run->saved_at >= run->store->every;
+    TRY(run->team->sum_double(run->team, &due, 1));
+    if (due == 0) {
+        goto cleanup;
     }
     const bool failed = save(&failure, run) != STATUS_OK;
+    CHECK(err, !run->team->broken, STATUS_STOPPED, "cancelled");
     if (failed && !run->save_failed) {
         fprintf(stderr,
                 "ptqscale: warning: cell %s goes on without a checkpoint of step %lld: %s\n",
@@ -186,19 +262,21 @@ static void save_when_due(struct run *run)
     }
     run->save_failed = failed;
     run->saved_at = now();
+cleanup:
+    return status;
 }
 
-/* The team was cancelled: nothing that was done may be lost. */
+/* The team was asked to stop: nothing that was done may be lost. But if it has lost a member, nothing can be saved. */
 static int save_at_stop(struct error *err, struct run *run)
 {
     int status = STATUS_STOPPED;
     struct error failure = {0};
     const int64_t step = trainer_steps(run->trainer);
-    if (!run->store || run->team->rank != 0 ||
+    if (!run->store || run->team->broken ||
         (run->saved_step == step && run->saved_next == run->next)) {
         return status;
     }
-    if (save(&failure, run) != STATUS_OK) {
+    if (save(&failure, run) != STATUS_OK && !run->team->broken) {
         error_clear(err); /* it said "cancelled" */
         FAIL(err, STATUS_FAILED,
              "stopped at step %lld of %lld, and what was done since step %lld is lost: %s",
@@ -209,6 +287,40 @@ cleanup:
     return status;
 }
 
+/* What this rank needs of the weights that a team has kept in pieces. */
+static int load_pieces(struct error *err, struct run *run, const struct state *state)
+{
+    int status = STATUS_OK;
+    void *bytes = NULL;
+    for (int piece = 0; piece < (int)state->pieces; piece++) {
+        struct state_piece expected;
+        char name[STATE_NAME];
+        size_t length = 0, floats = 0;
+        const void *buffers;
+        if (!trainer_needs_piece(run->trainer, piece, (int)state->pieces)) {
+            continue;
+        }
+        TRY(trainer_piece_floats(err, run->trainer, piece, (int)state->pieces, &floats));
+        state_piece_name(state->step, piece, (int)state->pieces, name);
+        state_piece_identify(state, piece, floats, &expected);
+        TRY(run->store->load(err, run->store->context, name, &bytes, &length));
+        CHECK(err, bytes, STATUS_FAILED, "a piece of its weights is missing: %s", name);
+        TRY(state_piece_parse(err, &expected, bytes, length, &buffers));
+        TRY(trainer_set_piece(err, run->trainer, piece, (int)state->pieces, buffers));
+        free(bytes);
+        bytes = NULL;
+    }
+cleanup:
+    free(bytes);
+    return status;
+}
+
+static int load_weights(struct error *err, struct run *run, const struct state_view *view)
+{
+    return view->master ? trainer_set_piece(err, run->trainer, 0, 1, view->master)
+                        : load_pieces(err, run, &view->state);
+}
+
 static void restore(struct run *run, const struct state_view *view)
 {
     const struct state *state = &view->state;
@@ -216,10 +328,7 @@ static void restore(struct run *run, const struct state_view *view)
                                           .updates = state->updates,
                                           .skipped = state->skipped,
                                           .good_steps = state->good_steps,
-                                          .loss_scale = state->loss_scale,
-                                          .master = view->master,
-                                          .first = view->first,
-                                          .second = view->second};
+                                          .loss_scale = state->loss_scale};
     trainer_set_state(run->trainer, &trainer);
     record_set_numbers(run->cell, run->record, view->numbers);
     memcpy(run->record->started, state->started, sizeof state->started);
@@ -250,19 +359,26 @@ static int resume(struct error *err, struct run *run)
     void *bytes = NULL;
     size_t length = 0;
     bool agreed = true;
-    TRY(run->store->load(err, run->store->context, &bytes, &length));
-    bool usable = bytes != NULL && state_parse(&reason, run->cell, run->layout->length, bytes,
-                                               length, &view) == STATUS_OK;
+    TRY(run->store->load(err, run->store->context, "state", &bytes, &length));
+    const bool there = bytes != NULL;
+    bool usable = there && state_parse(&reason, run->cell, run->layout->length, bytes, length,
+                                       &view) == STATUS_OK;
     TRY(agree(run->team, usable ? (double)view.state.step : 0, &agreed));
+    if (usable && agreed) {
+        usable = load_weights(&reason, run, &view) == STATUS_OK;
+        TRY(agree(run->team, usable, &agreed));
+    }
     if (usable && agreed) {
         restore(run, &view);
         tell(run, "resume", run->record->final_train_loss);
-    } else if (bytes != NULL && run->team->rank == 0) {
-        fprintf(
-            stderr,
-            "ptqscale: warning: the checkpoint of cell %s cannot be used, the cell starts anew: "
-            "%s\n",
-            run->cell->id, usable ? "it cannot be used by every rank" : reason.message);
+    } else if (there) {
+        trainer_initialize(run->trainer);
+        if (run->team->rank == 0 || reason.status != STATUS_OK) {
+            fprintf(stderr,
+                    "ptqscale: warning: the checkpoint of cell %s cannot be used, the cell starts "
+                    "anew: %s\n",
+                    run->cell->id, usable ? "it cannot be used by every rank" : reason.message);
+        }
     }
 cleanup:
     free(bytes);
@@ -305,7 +421,7 @@ static int train(struct error *err, struct run *run)
             diverged(run, &step);
             break;
         }
-        save_when_due(run);
+        TRY(save_when_due(err, run));
         TRY(evaluate_due(err, run));
     }
 cleanup:
@@ -336,7 +452,6 @@ int run_cell(struct error *err, struct team *team, const struct corpus *corpus,
     run.record->probe_wall_time = 0;
     TRY(layout_create(err, &cell->size, &cell->model, &run.layout));
     TRY(trainer_create(err, team, corpus, run.layout, cell, &run.trainer));
-    TRY(model_create(err, run.layout, cell->train.micro_batch, false, &run.inference));
     if (store) {
         TRY(resume(err, &run));
     }
@@ -349,13 +464,12 @@ int run_cell(struct error *err, struct team *team, const struct corpus *corpus,
     TRY(train(err, &run));
     run.record->skipped_steps = (double)trainer_skipped(run.trainer);
     run.record->final_loss_scale = trainer_loss_scale(run.trainer);
-    run.record->peak_memory = fmax(run.record->peak_memory, peak_memory());
+    TRY(highest_peak(err, &run, &run.record->peak_memory));
     if (team->rank == 0) {
         *record = run.record;
         run.record = NULL;
     }
 cleanup:
-    model_free(run.inference);
     trainer_free(run.trainer);
     layout_free(run.layout);
     record_free(run.record);

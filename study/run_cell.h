@@ -27,12 +27,15 @@ struct checkpoint_part {
 struct checkpoint_store {
     void *context;
     double every; /* seconds of wall time between two checkpoints; 0 = only at a stop */
-    /* Keep the parts, one behind the other, in place of what was kept before, which stays until they are
-     * safe. Called on rank 0 of the team. */
-    int (*save)(struct error *err, void *context, const struct checkpoint_part *parts, int count);
+    /* Keep the parts, one behind the other, as `name`, in place of what was kept there before, which stays until they are
+     * safe. Called on every rank of the team, with different names. */
+    int (*save)(struct error *err, void *context, const char *name,
+                const struct checkpoint_part *parts, int count);
     /* What was kept last, malloc'ed for the caller; *bytes = NULL when there is nothing. Called on every
      * rank of the team. */
-    int (*load)(struct error *err, void *context, void **bytes, size_t *length);
+    int (*load)(struct error *err, void *context, const char *name, void **bytes, size_t *length);
+    /* Forget all but "state" and what begins with `keep` (NULL: nothing else). Called on rank 0 of the team. */
+    void (*tidy)(void *context, const char *keep);
 };
 
 /* Run `cell`, from the state in the store if there is one: with the same results, bit by bit. A state that cannot be used here

@@ -18,32 +18,45 @@ struct comparison {
     int status;
 };
 
+/* The difference that a quantizer makes here. Ranks that have no rows only open what the others open. */
+static int compare_one(struct comparison *c, int q, int layer, enum site site, size_t n,
+                       const float *x)
+{
+    int status = STATUS_OK;
+    const struct quantized_site *sites;
+    const int at = layer * SITES + (int)site;
+    TRY(quantized_open(c->err, c->quantized[q], layer, &sites));
+    if (n == 0) {
+        goto cleanup;
+    }
+    TRY(model_site(c->err, c->source->model, layer, site, &sites[site], x, c->other));
+    for (size_t i = 0; i < n; i++) {
+        c->other[i] -= c->full[i];
+    }
+    c->difference[((size_t)c->group * c->count + q) * c->sites + at] =
+        model_kernels(c->source->model)->squared_sum(n, c->other);
+cleanup:
+    return status;
+}
+
 static void compare(void *context, int layer, enum site site, int rows, int in, const float *x)
 {
     struct comparison *c = context;
-    const struct kernels *k = model_kernels(c->source->model);
     const int at = layer * SITES + (int)site;
     const size_t n = (size_t)rows * model_layout(c->source->model)->out[site];
     (void)in;
     if (at == 0) {
         c->group += c->group < 0 ? 1 + c->source->team->rank : c->source->team->size;
     }
-    if (c->status == STATUS_OK) {
-        c->status =
-            model_site(c->err, c->source->model, c->source->master, layer, site, NULL, x, c->full);
-        c->norm[c->group * c->sites + at] = k->squared_sum(n, c->full);
+    if (n > 0 && c->status == STATUS_OK) {
+        c->status = model_site(c->err, c->source->model, layer, site, NULL, x, c->full);
+        c->norm[c->group * c->sites + at] =
+            model_kernels(c->source->model)->squared_sum(n, c->full);
     }
     for (int q = 0; q < c->count && c->status == STATUS_OK; q++) {
-        if (quantized_failed(c->quantized[q])) {
-            continue;
+        if (!quantized_failed(c->quantized[q])) {
+            c->status = compare_one(c, q, layer, site, n, x);
         }
-        c->status = model_site(c->err, c->source->model, c->source->master, layer, site,
-                               &quantized_sites(c->quantized[q])[at], x, c->other);
-        for (size_t i = 0; i < n; i++) {
-            c->other[i] -= c->full[i];
-        }
-        c->difference[((size_t)c->group * c->count + q) * c->sites + at] =
-            k->squared_sum(n, c->other);
     }
 }
 

@@ -63,3 +63,13 @@ int team_agree(struct team *team, bool *stop)
 cleanup:
     return status;
 }
+
+int team_check(struct error *err, struct team *team)
+{
+    int status = STATUS_OK;
+    bool stop = false;
+    status = team_agree(team, &stop);
+    CHECK(err, status == STATUS_OK && !stop, STATUS_STOPPED, "cancelled");
+cleanup:
+    return status;
+}

@@ -65,4 +65,7 @@ int team_piece(const struct team *team);
 /* Has any rank been asked to stop? The same answer on every rank. Collective. */
 int team_agree(struct team *team, bool *stop);
 
+/* STATUS_STOPPED with a message if so. */
+int team_check(struct error *err, struct team *team);
+
 #endif

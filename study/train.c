@@ -9,39 +9,97 @@
 
 enum { TREE_LEVELS = 24 };
 
+/* A team's gradient of one micro-batch: a unit at a time, summed over the ranks while the next one is computed. */
+struct reducing {
+    float *whole; /* (largest unit) */
+    int unit;
+    struct transfer *transfer;
+};
+
 struct trainer {
     struct team *team;
     const struct corpus *corpus;
     const struct layout *layout;
     const struct cell *cell;
     const struct kernels *kernels;
+    struct shards *shards;
+    struct parameters parameters;
     struct model *model;
     struct optimizer optimizer;
-    float *operands;              /* for model_weights; NULL for fp32 */
+    float *operands;              /* of all weights, in a team of the largest unit; NULL for fp32 */
     struct weights weights;       /* of the step under way */
-    float *gradient[TREE_LEVELS]; /* one per open level of the tree */
-    int micro_batches;            /* of this rank */
-    uint8_t *inputs, *targets;    /* (N) */
-    float *row_loss;              /* (N) */
+    float *gradient[TREE_LEVELS]; /* what this rank holds of it, one per open level of the tree */
+    struct reducing reducing[2];
+    int turn;                  /* of them */
+    float *into;               /* the gradient that they go to */
+    int rounds;                /* of a step: in each, every rank has one micro-batch */
+    uint8_t *inputs, *targets; /* (N) */
+    float *row_loss;           /* (N) */
     int64_t step;
-    void *memory;
+    void *memory; /* of what lasts */
+    void *work;   /* of what a step needs; NULL: at rest, as is the model */
 };
 
 static void carve(struct arena *a, struct trainer *t)
 {
-    const size_t n = t->layout->length;
-    const size_t rows = (size_t)t->cell->train.micro_batch * t->cell->size.context;
+    const size_t n = t->shards->length;
     t->optimizer.master = arena_take(a, n, sizeof(float));
     t->optimizer.first = arena_take(a, n, sizeof(float));
     t->optimizer.second = arena_take(a, n, sizeof(float));
-    t->operands =
-        t->cell->train.precision == PRECISION_FP32 ? NULL : arena_take(a, n, sizeof(float));
-    for (int level = 0; 1 << level <= t->micro_batches; level++) {
+    t->optimizer.squares = arena_take(a, optimizer_chunks(t->layout), sizeof(double));
+}
+
+static void carve_work(struct arena *a, struct trainer *t)
+{
+    const size_t n = t->shards->length;
+    const size_t rows = (size_t)t->cell->train.micro_batch * t->cell->size.context;
+    const bool team = t->shards->pieces > 1;
+    t->operands = t->cell->train.precision == PRECISION_FP32
+                      ? NULL
+                      : arena_take(a, team ? t->shards->largest : n, sizeof(float));
+    for (int level = 0; 1 << level <= t->rounds; level++) {
         t->gradient[level] = arena_take(a, n, sizeof(float));
+    }
+    for (int i = 0; team && i < 2; i++) {
+        t->reducing[i].whole = arena_take(a, t->shards->largest, sizeof(float));
     }
     t->inputs = arena_take(a, rows, 1);
     t->targets = arena_take(a, rows, 1);
     t->row_loss = arena_take(a, rows, sizeof(float));
+}
+
+/* Have the memory that a step needs. */
+static int wake(struct error *err, struct trainer *t)
+{
+    int status = STATUS_OK;
+    struct arena arena = {0};
+    if (t->work) {
+        return status;
+    }
+    carve_work(&arena, t);
+    /* Zero, and not touched yet: it is free for a checkpoint while it is read. */
+    t->work = calloc(1, arena.used + 64);
+    CHECK(err, t->work, STATUS_FAILED, "out of memory: gradients of size %s need %.1f MiB",
+          t->cell->size.name, (double)arena.used / 1048576.0);
+    arena = (struct arena){.base = (char *)t->work + (64 - (uintptr_t)t->work % 64)};
+    carve_work(&arena, t);
+    t->reducing[0].unit = t->reducing[1].unit = -1;
+    TRY(model_create(err, t->layout, t->cell->train.micro_batch,
+                     t->team->recompute ? MODEL_RECOMPUTING : MODEL_TRAINING, &t->model));
+cleanup:
+    return status;
+}
+
+void trainer_rest(struct trainer *t)
+{
+    for (int i = 0; i < 2; i++) { /* nobody writes to memory that is given back */
+        t->team->finish(t->team, t->reducing[i].transfer);
+        t->reducing[i] = (struct reducing){.unit = -1};
+    }
+    model_free(t->model);
+    t->model = NULL;
+    free(t->work);
+    t->work = NULL;
 }
 
 int trainer_create(struct error *err, struct team *team, const struct corpus *corpus,
@@ -52,27 +110,29 @@ int trainer_create(struct error *err, struct team *team, const struct corpus *co
     struct arena arena = {0};
     struct trainer *t = calloc(1, sizeof *t);
     CHECK(err, t, STATUS_FAILED, "out of memory");
+    t->team = team;
     CHECK(err, all % team->size == 0, STATUS_FAILED,
           "a team of %d ranks cannot share %d micro-batches evenly", team->size, all);
-    t->team = team;
     t->corpus = corpus;
     t->layout = layout;
     t->cell = cell;
-    t->micro_batches = all / team->size;
+    t->rounds = all / team->size;
     t->kernels = kernels_get();
+    TRY(shards_create(err, layout, team->size, team_piece(team), &t->shards));
     carve(&arena, t);
-    /* Zero, and not touched yet: what gradients will take is free for a checkpoint while it is read. */
     t->memory = calloc(1, arena.used + 64);
     CHECK(err, t->memory, STATUS_FAILED,
-          "out of memory: weights, moments and gradients of size %s need %.1f MiB", cell->size.name,
+          "out of memory: weights and moments of size %s need %.1f MiB", cell->size.name,
           (double)arena.used / 1048576.0);
     arena = (struct arena){.base = (char *)t->memory + (64 - (uintptr_t)t->memory % 64)};
     carve(&arena, t);
-    TRY(model_create(err, layout, cell->train.micro_batch, true, &t->model));
-    t->optimizer.layout = layout;
+    TRY(parameters_create(err, team, t->shards, t->optimizer.master, &t->parameters));
+    t->optimizer.team = team;
+    t->optimizer.shards = t->shards;
     t->optimizer.kernels = t->kernels;
     t->optimizer.loss_scale = optimizer_initial_scale(cell->train.precision);
-    layout_initialize(layout, cell->init_seed, t->optimizer.master);
+    trainer_initialize(t);
+    TRY(wake(err, t)); /* what cannot run fails before anything was done */
     *trainer = t;
     t = NULL;
 cleanup:
@@ -80,23 +140,102 @@ cleanup:
     return status;
 }
 
+void trainer_initialize(struct trainer *t)
+{
+    const size_t size = t->shards->length * sizeof(float);
+    memset(t->optimizer.master, 0, size);
+    memset(t->optimizer.first, 0, size);
+    memset(t->optimizer.second, 0, size);
+    for (int i = 0; i < t->shards->spans; i++) {
+        const struct span *span = &t->shards->span[i];
+        layout_initialize_part(t->layout, t->cell->init_seed, span->tensor, span->first,
+                               span->count, t->optimizer.master + span->at);
+    }
+}
+
 void trainer_free(struct trainer *trainer)
 {
     if (trainer) {
-        model_free(trainer->model);
+        trainer_rest(trainer);
+        parameters_free(&trainer->parameters);
+        shards_free(trainer->shards);
         free(trainer->memory);
         free(trainer);
     }
 }
 
-/* Summed loss and gradient of one micro-batch. */
-static int micro_batch(struct error *err, struct trainer *t, int index, float *gradient,
-                       double *loss)
+/* Take what the ranks have summed up: this rank's piece of the unit. */
+static int take(struct error *err, struct trainer *t, struct reducing *r)
+{
+    int status = STATUS_OK;
+    struct transfer *transfer = r->transfer;
+    r->transfer = NULL;
+    if (r->unit >= 0) {
+        size_t first;
+        const size_t own = shards_own(t->shards, r->unit, &first);
+        status = t->team->finish(t->team, transfer);
+        CHECK(err, status == STATUS_OK, status, "cancelled");
+        memcpy(t->into + t->shards->at[r->unit], r->whole + first, own * sizeof *t->into);
+    }
+cleanup:
+    r->unit = -1;
+    return status;
+}
+
+static int on_open(struct error *err, void *state, int unit, float **gradient)
+{
+    int status = STATUS_OK;
+    struct trainer *t = state;
+    struct reducing *r = &t->reducing[t->turn];
+    (void)unit;
+    TRY(take(err, t, r));
+    *gradient = r->whole;
+cleanup:
+    return status;
+}
+
+static int on_close(struct error *err, void *state, int unit)
+{
+    int status = STATUS_OK;
+    struct trainer *t = state;
+    struct reducing *r = &t->reducing[t->turn];
+    t->turn = 1 - t->turn;
+    status = t->team->reduce_start(t->team, r->whole, shards_floats(t->shards, unit), &r->transfer);
+    CHECK(err, status == STATUS_OK, status, "cancelled");
+    r->unit = unit;
+cleanup:
+    return status;
+}
+
+/* Gradient of this rank's micro-batch, in a team summed over those of all ranks. */
+static int backward(struct error *err, struct trainer *t, const struct dropout *dropout,
+                    float scale, float *gradient)
+{
+    int status = STATUS_OK;
+    const struct gradient_sink sink = {.state = t, .open = on_open, .close = on_close};
+    const enum precision precision = t->cell->train.precision;
+    if (t->team->size == 1) {
+        return model_backward(err, t->model, &t->weights, precision, dropout, t->inputs, t->targets,
+                              scale, t->row_loss, gradient);
+    }
+    t->into = gradient;
+    TRY(model_backward_units(err, t->model, &t->weights, precision, dropout, t->inputs, t->targets,
+                             scale, t->row_loss, &sink));
+    TRY(take(err, t, &t->reducing[t->turn])); /* in the order in which they began */
+    TRY(take(err, t, &t->reducing[1 - t->turn]));
+cleanup:
+    return status;
+}
+
+/* Summed loss and gradient of one round: of P consecutive micro-batches, which P ranks share out. */
+static int micro_batches(struct error *err, struct trainer *t, int round, float *gradient,
+                         double *loss)
 {
     int status = STATUS_OK;
     const struct cell *cell = t->cell;
     const int context = cell->size.context, sequences = cell->train.micro_batch;
-    const int first = index * sequences, rows = sequences * context;
+    const int first = (round * t->team->size + t->team->rank) * sequences;
+    const int rows = sequences * context;
     const struct dropout dropout = {.p = cell->train.dropout,
                                     .seed = cell->init_seed,
                                     .step = (uint32_t)t->step,
@@ -111,18 +250,18 @@ static int micro_batch(struct error *err, struct trainer *t, int index, float *g
     }
     TRY(model_forward(err, t->model, &t->weights, cell->train.precision, &dropout, t->inputs,
                       sequences, NULL, NULL, &logits));
-    TRY(model_backward(err, t->model, &t->weights, cell->train.precision, &dropout, t->inputs,
-                       t->targets, (float)(t->optimizer.loss_scale / tokens), t->row_loss,
-                       gradient));
+    TRY(backward(err, t, &dropout, (float)(t->optimizer.loss_scale / tokens), gradient));
     *loss = 0;
     for (int r = 0; r < rows; r++) {
         *loss += t->row_loss[r];
     }
+    TRY(t->team->sum_double(t->team, loss, 1));
 cleanup:
     return status;
 }
 
-/* The sum over micro-batches first … first + count − 1 (a power of two) as a balanced tree, into gradient[level]. */
+/* The sum over rounds first … first + count − 1 (a power of two) as a balanced tree, into gradient[level]. Its leaves
+ * are sums over the team, which are trees themselves: together the fixed tree over all micro-batches. */
 static int tree_sum(struct error *err, struct trainer *t, int first, int count, int level,
                     double *loss)
 {
@@ -130,31 +269,12 @@ static int tree_sum(struct error *err, struct trainer *t, int first, int count, 
     double right = 0;
     if (count == 1) {
         CHECK(err, !t->team->cancelled(t->team), STATUS_STOPPED, "cancelled");
-        return micro_batch(err, t, first, t->gradient[level], loss);
+        return micro_batches(err, t, first, t->gradient[level], loss);
     }
     TRY(tree_sum(err, t, first, count / 2, level, loss));
     TRY(tree_sum(err, t, first + count / 2, count / 2, level + 1, &right));
-    t->kernels->add(t->layout->length, t->gradient[level + 1], t->gradient[level]);
+    t->kernels->add(t->shards->length, t->gradient[level + 1], t->gradient[level]);
     *loss += right;
-cleanup:
-    return status;
-}
-
-/* gradient[n] becomes the sum over ranks, on every rank. */
-static int sum_gradient(struct team *team, size_t n, float *gradient)
-{
-    enum { MOST = 1024 };
-    int status = STATUS_OK;
-    size_t floats[MOST + 1], bytes[MOST + 1];
-    struct transfer *transfer = NULL;
-    for (int k = 0; k <= team->size && k <= MOST; k++) {
-        floats[k] = n * (size_t)k / (size_t)team->size;
-        bytes[k] = floats[k] * sizeof *gradient;
-    }
-    TRY(team->reduce_start(team, gradient, floats, &transfer));
-    TRY(team->finish(team, transfer));
-    TRY(team->gather_start(team, gradient, bytes, &transfer));
-    TRY(team->finish(team, transfer));
 cleanup:
     return status;
 }
@@ -164,10 +284,15 @@ int trainer_step(struct error *err, struct trainer *t, struct train_step *result
     int status = STATUS_OK;
     const struct cell *cell = t->cell;
     double loss = 0;
-    t->weights = model_weights(t->model, cell->train.precision, t->optimizer.master, t->operands);
-    TRY(tree_sum(err, t, t->team->rank * t->micro_batches, t->micro_batches, 0, &loss));
-    TRY(sum_gradient(t->team, t->layout->length, t->gradient[0]));
-    TRY(t->team->sum_double(t->team, &loss, 1));
+    if (t->team->size > 1) { /* a rank alone stops between two micro-batches */
+        TRY(team_check(err, t->team));
+    }
+    TRY(wake(err, t));
+    t->weights =
+        t->team->size == 1
+            ? model_weights(t->model, cell->train.precision, t->optimizer.master, t->operands)
+            : (struct weights){.parameters = &t->parameters, .room = t->operands};
+    TRY(tree_sum(err, t, 0, t->rounds, 0, &loss));
 
     *result = (struct train_step){
         .loss = loss / ((double)cell->train.batch * cell->size.context),
@@ -177,8 +302,9 @@ int trainer_step(struct error *err, struct trainer *t, struct train_step *result
     };
     result->diverged = !isfinite(result->loss);
     if (!result->diverged) {
-        struct update u =
-            optimizer_step(&t->optimizer, &cell->train, result->learning_rate, t->gradient[0]);
+        struct update u;
+        TRY(parameters_changed(err, &t->parameters));
+        TRY(optimizer_step(&t->optimizer, &cell->train, result->learning_rate, t->gradient[0], &u));
         result->grad_norm = u.grad_norm;
         result->skipped = u.skipped;
         result->diverged = u.diverged;
@@ -204,15 +330,59 @@ void trainer_get_state(const struct trainer *t, struct trainer_state *state)
 
 void trainer_set_state(struct trainer *t, const struct trainer_state *state)
 {
-    const size_t size = t->layout->length * sizeof(float);
+    const size_t size = t->shards->length * sizeof(float);
     t->step = state->step;
     t->optimizer.updates = state->updates;
     t->optimizer.skipped = state->skipped;
     t->optimizer.good_steps = (int)state->good_steps;
     t->optimizer.loss_scale = state->loss_scale;
-    memcpy(t->optimizer.master, state->master, size);
-    memcpy(t->optimizer.first, state->first, size);
-    memcpy(t->optimizer.second, state->second, size);
+    if (state->master) {
+        memcpy(t->optimizer.master, state->master, size);
+        memcpy(t->optimizer.first, state->first, size);
+        memcpy(t->optimizer.second, state->second, size);
+    }
+}
+
+bool trainer_needs_piece(const struct trainer *t, int piece, int pieces)
+{
+    /* Pieces are nested: piece i of 2P lies in piece i/2 of P. */
+    const int mine = t->shards->piece, all = t->shards->pieces;
+    return pieces <= all ? mine / (all / pieces) == piece : piece / (pieces / all) == mine;
+}
+
+int trainer_piece_floats(struct error *err, const struct trainer *t, int piece, int pieces,
+                         size_t *floats)
+{
+    int status = STATUS_OK;
+    struct shards *theirs = NULL;
+    TRY(shards_create(err, t->layout, pieces, piece, &theirs));
+    *floats = theirs->length;
+cleanup:
+    shards_free(theirs);
+    return status;
+}
+
+int trainer_set_piece(struct error *err, struct trainer *t, int piece, int pieces,
+                      const void *buffers)
+{
+    int status = STATUS_OK;
+    struct shards *theirs = NULL;
+    float *const to[] = {t->optimizer.master, t->optimizer.first, t->optimizer.second};
+    TRY(shards_create(err, t->layout, pieces, piece, &theirs));
+    for (int u = 0; u < t->layout->units; u++) {
+        size_t here, there;
+        const size_t own = shards_own(t->shards, u, &here), count = shards_own(theirs, u, &there);
+        const size_t low = here > there ? here : there;
+        const size_t high = here + own < there + count ? here + own : there + count;
+        for (int i = 0; i < 3 && low < high; i++) {
+            const size_t from = (size_t)i * theirs->length + theirs->at[u] + low - there;
+            memcpy(to[i] + t->shards->at[u] + low - here,
+                   (const char *)buffers + from * sizeof(float), (high - low) * sizeof(float));
+        }
+    }
+cleanup:
+    shards_free(theirs);
+    return status;
 }
 
 int64_t trainer_steps(const struct trainer *trainer)
@@ -230,7 +400,12 @@ double trainer_loss_scale(const struct trainer *trainer)
     return trainer->optimizer.loss_scale;
 }
 
-const float *trainer_master(const struct trainer *trainer)
+struct parameters *trainer_parameters(struct trainer *trainer)
 {
-    return trainer->optimizer.master;
+    return &trainer->parameters;
+}
+
+const struct shards *trainer_shards(const struct trainer *trainer)
+{
+    return trainer->shards;
 }

@@ -67,10 +67,11 @@ int main(int argc, char **argv)
     weights[0] = (struct weights){.master = master, .operands = master};
     weights[1] = weights[0];
     if (quantizer) {
+        struct parameters flat = parameters_flat(layout, master);
         const struct calibration_source source = {.team = &alone,
                                                   .model = model,
                                                   .corpus = corpus,
-                                                  .master = master,
+                                                  .parameters = &flat,
                                                   .windows = 64,
                                                   .micro_batch = cell->train.micro_batch,
                                                   .seed = 1};

@@ -28,8 +28,18 @@ static inline struct bytes bytes_copy(const void *at, size_t length)
 
 enum { STORE_SAVES = 64 };
 
+enum { STORE_NAMES = 64 };
+
+/* A team's pieces beside the state. */
+struct store_file {
+    char name[STATE_NAME];
+    struct bytes bytes;
+};
+
 struct store {
-    struct bytes last;                 /* what load gives */
+    pthread_mutex_t mutex; /* ranks may save at once */
+    struct store_file file[STORE_NAMES];
+    struct bytes last;                 /* what load gives as "state" */
     struct bytes history[STORE_SAVES]; /* all saves, if `keep` */
     int saves, loads;
     bool keep;
@@ -37,8 +47,20 @@ struct store {
     bool blind; /* load finds nothing */
 };
 
-static inline int store_save(struct error *err, void *context, const struct checkpoint_part *parts,
-                             int count)
+static inline struct store_file *store_find(struct store *store, const char *name)
+{
+    struct store_file *unused = NULL;
+    for (int i = 0; i < STORE_NAMES; i++) {
+        if (strcmp(store->file[i].name, name) == 0) {
+            return &store->file[i];
+        }
+        unused = unused == NULL && store->file[i].name[0] == '\0' ? &store->file[i] : unused;
+    }
+    return unused;
+}
+
+static inline int store_save(struct error *err, void *context, const char *name,
+                             const struct checkpoint_part *parts, int count)
 {
     int status = STATUS_OK;
     struct store *store = context;
@@ -51,32 +73,60 @@ static inline int store_save(struct error *err, void *context, const struct chec
     for (size_t i = 0, at = 0; i < (size_t)count; at += parts[i++].length) {
         memcpy(all.at + at, parts[i].bytes, parts[i].length);
     }
-    if (store->keep && store->saves < STORE_SAVES) {
-        store->history[store->saves] = bytes_copy(all.at, all.length);
+    pthread_mutex_lock(&store->mutex);
+    if (strcmp(name, "state") != 0) {
+        struct store_file *file = store_find(store, name);
+        snprintf(file->name, sizeof file->name, "%s", name);
+        free(file->bytes.at);
+        file->bytes = all;
+    } else {
+        if (store->keep && store->saves < STORE_SAVES) {
+            store->history[store->saves] = bytes_copy(all.at, all.length);
+        }
+        store->saves++;
+        free(store->last.at);
+        store->last = all;
     }
-    store->saves++;
-    free(store->last.at);
-    store->last = all;
+    pthread_mutex_unlock(&store->mutex);
 cleanup:
     return status;
 }
 
-static inline int store_load(struct error *err, void *context, void **bytes, size_t *length)
+static inline int store_load(struct error *err, void *context, const char *name, void **bytes,
+                             size_t *length)
 {
     struct store *store = context;
     (void)err;
-    store->loads++;
     *bytes = NULL;
-    if (store->last.at != NULL && !store->blind) {
-        struct bytes copy = bytes_copy(store->last.at, store->last.length);
+    pthread_mutex_lock(&store->mutex);
+    const bool state = strcmp(name, "state") == 0;
+    const struct bytes *from = state ? &store->last : &store_find(store, name)->bytes;
+    store->loads += state;
+    if (from->at != NULL && !store->blind) {
+        const struct bytes copy = bytes_copy(from->at, from->length);
         *bytes = copy.at;
         *length = copy.length;
     }
+    pthread_mutex_unlock(&store->mutex);
     return STATUS_OK;
+}
+
+static inline void store_tidy(void *context, const char *keep)
+{
+    struct store *store = context;
+    pthread_mutex_lock(&store->mutex);
+    for (int i = 0; i < STORE_NAMES; i++) {
+        if (keep == NULL || strncmp(store->file[i].name, keep, strlen(keep)) != 0) {
+            free(store->file[i].bytes.at);
+            store->file[i] = (struct store_file){.name = ""};
+        }
+    }
+    pthread_mutex_unlock(&store->mutex);
 }
 
 static inline void store_clear(struct store *store)
 {
+    store_tidy(store, NULL);
     free(store->last.at);
     for (int i = 0; i < STORE_SAVES; i++) {
         free(store->history[i].at);
@@ -123,8 +173,11 @@ static inline void attempt_report(void *context, const struct progress *progress
 static inline void attempt_run(struct team *team, void *context)
 {
     struct attempt *a = context;
-    const struct checkpoint_store store = {
-        .context = a->store, .every = a->every, .save = store_save, .load = store_load};
+    const struct checkpoint_store store = {.context = a->store,
+                                           .every = a->every,
+                                           .save = store_save,
+                                           .load = store_load,
+                                           .tidy = store_tidy};
     a->first = -1;
     a->resumed = 0;
     a->record = NULL;

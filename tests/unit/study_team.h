@@ -19,15 +19,17 @@ struct team_state {
     pthread_cond_t everybody;
     int waiting;
     unsigned generation;
-    bool cancelled;
+    bool asked;            /* to stop */
+    bool cancelled;        /* broken: a rank is lost */
     void *part[TEAM_MOST]; /* what each rank adds to the sum under way */
-    int polls,
-        cancel_at; /* rank 0 asks how often; the team is cancelled at the cancel_at-th time */
+    int polls;
+    int cancel_at; /* when rank 0 polls for that time, the team is asked to stop; −n: it breaks at the n-th time */
 };
 
 /* Until all ranks are here, or the team is cancelled. */
-static inline int team_wait(struct team_state *s)
+static inline int team_wait(struct team *team)
 {
+    struct team_state *s = team->state;
     pthread_mutex_lock(&s->mutex);
     const unsigned generation = s->generation;
     if (++s->waiting == s->size) {
@@ -38,6 +40,7 @@ static inline int team_wait(struct team_state *s)
     while (generation == s->generation && !s->cancelled) {
         pthread_cond_wait(&s->everybody, &s->mutex);
     }
+    team->broken = s->cancelled;
     const int status = s->cancelled ? STATUS_STOPPED : STATUS_OK;
     pthread_mutex_unlock(&s->mutex);
     return status;
@@ -49,7 +52,7 @@ static inline int team_sum_double(struct team *team, double *x, size_t n)
     struct team_state *s = team->state;
     int status = STATUS_OK;
     s->part[team->rank] = x;
-    TRY(team_wait(s));
+    TRY(team_wait(team));
     for (int step = 1; team->rank == 0 && step < s->size; step *= 2) {
         for (int r = 0; r < s->size; r += 2 * step) {
             for (size_t i = 0; i < n; i++) {
@@ -57,11 +60,11 @@ static inline int team_sum_double(struct team *team, double *x, size_t n)
             }
         }
     }
-    TRY(team_wait(s));
+    TRY(team_wait(team));
     if (team->rank != 0) {
         memcpy(x, s->part[0], n * sizeof *x);
     }
-    TRY(team_wait(s));
+    TRY(team_wait(team));
 cleanup:
     return status;
 }
@@ -74,7 +77,7 @@ static inline int team_gather(struct team *team, void *whole, const size_t *begi
     int status = STATUS_OK;
     *transfer = NULL;
     s->part[team->rank] = whole;
-    TRY(team_wait(s));
+    TRY(team_wait(team));
     for (int r = 0; r < s->size; r++) {
         const struct team other = {.size = s->size, .rank = r};
         const int piece = team_piece(&other);
@@ -83,7 +86,7 @@ static inline int team_gather(struct team *team, void *whole, const size_t *begi
                    begin[piece + 1] - begin[piece]);
         }
     }
-    TRY(team_wait(s));
+    TRY(team_wait(team));
 cleanup:
     return status;
 }
@@ -105,11 +108,11 @@ static inline int team_reduce(struct team *team, float *whole, const size_t *beg
     float *sum = malloc((n + 1) * sizeof *sum);
     *transfer = NULL;
     s->part[team->rank] = whole;
-    TRY(team_wait(s));
+    TRY(team_wait(team));
     for (size_t i = 0; sum && i < n; i++) {
         sum[i] = team_tree(s, 0, s->size, begin[piece] + i);
     }
-    TRY(team_wait(s)); /* nobody reads any more */
+    TRY(team_wait(team)); /* nobody reads any more */
     for (size_t i = begin[0]; i < begin[s->size]; i++) {
         whole[i] = NAN; /* nobody may rely on the rest */
     }
@@ -132,13 +135,17 @@ static inline bool team_cancelled(struct team *team)
 {
     struct team_state *s = team->state;
     pthread_mutex_lock(&s->mutex);
-    if (team->rank == 0 && ++s->polls == s->cancel_at) {
+    s->polls += team->rank == 0;
+    s->asked |= s->polls > 0 && s->polls == s->cancel_at;
+    if (s->polls == -s->cancel_at && s->polls > 0) {
         s->cancelled = true;
         pthread_cond_broadcast(&s->everybody);
     }
-    const bool cancelled = s->cancelled;
+    team->stop = s->asked;
+    team->broken = s->cancelled;
+    const bool drop = s->cancelled || (s->size == 1 && s->asked);
     pthread_mutex_unlock(&s->mutex);
-    return cancelled;
+    return drop;
 }
 
 struct team_thread {
@@ -157,8 +164,8 @@ static inline void *team_thread_run(void *thread)
 }
 
 /*
- * Call work(team, contexts + rank·size_of_context) in as many threads as the team has ranks. `cancel_at` > 0: cancel when
- * rank 0 asks for the cancel_at-th time. The work must not use cmocka's assertions: they leave by longjmp.
+ * Call work(team, contexts + rank·size_of_context) in as many threads as the team has ranks. `cancel_at` > 0: ask it to stop when
+ * rank 0 polls for the cancel_at-th time; < 0: break it then. The work must not use cmocka's assertions: they leave by longjmp.
  */
 static inline void team_run(int size, int cancel_at, void (*work)(struct team *, void *),
                             void *contexts, size_t size_of_context)

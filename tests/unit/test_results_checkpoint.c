@@ -19,7 +19,7 @@ static int save(struct fixture *f, const char *dir, const void *bytes, size_t le
     const size_t half = length / 2;
     const struct iovec part[] = {
         {(void *)bytes, half}, {NULL, 0}, {(char *)bytes + half, length - half}};
-    return checkpoint_save(&f->err, dir, id, part, 3, NULL, NULL);
+    return checkpoint_save(&f->err, dir, id, "state", part, 3, NULL, NULL);
 }
 
 /* What is loaded is exactly these bytes; NULL: nothing. */
@@ -27,7 +27,7 @@ static void check_load(struct fixture *f, const char *dir, const void *bytes, si
 {
     void *loaded = (void *)&loaded;
     size_t got = 1;
-    assert_ok(&f->err, checkpoint_load(&f->err, dir, id, NULL, NULL, &loaded, &got));
+    assert_ok(&f->err, checkpoint_load(&f->err, dir, id, "state", NULL, NULL, &loaded, &got));
     assert_int_equal(loaded != NULL, bytes != NULL);
     if (bytes != NULL) {
         assert_int_equal(got, length);
@@ -76,11 +76,12 @@ static void test_cells_apart(void **state)
     size_t length;
     assert_ok(&f->err, save(f, f->folder, "mine", 4));
     const struct iovec part = {"other", 5};
-    assert_ok(&f->err, checkpoint_save(&f->err, f->folder, "other", &part, 1, NULL, NULL));
+    assert_ok(&f->err, checkpoint_save(&f->err, f->folder, "other", "state", &part, 1, NULL, NULL));
     check_load(f, f->folder, "mine", 4);
     assert_ok(&f->err, checkpoint_remove(&f->err, f->folder, id));
     check_load(f, f->folder, NULL, 0);
-    assert_ok(&f->err, checkpoint_load(&f->err, f->folder, "other", NULL, NULL, &loaded, &length));
+    assert_ok(&f->err,
+              checkpoint_load(&f->err, f->folder, "other", "state", NULL, NULL, &loaded, &length));
     assert_int_equal(length, 5);
     free(loaded);
 }
@@ -148,7 +149,7 @@ static void test_not_readable(void **state)
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkdir(path, 0700), 0);
     assert_fails(&f->err, "not a regular file",
-                 checkpoint_load(&f->err, f->folder, id, NULL, NULL, &loaded, &length));
+                 checkpoint_load(&f->err, f->folder, id, "state", NULL, NULL, &loaded, &length));
     assert_null(loaded);
     assert_fails(&f->err, path, save(f, f->folder, "y", 1));
     state_path(f, "", path);
@@ -255,7 +256,7 @@ static void test_killed(void **state)
     const pid_t child = fork();
     if (child == 0) {
         const struct iovec part[] = {{"new", 3}, {"er", 2}};
-        checkpoint_save(&f->err, f->folder, id, part, 2, die, NULL);
+        checkpoint_save(&f->err, f->folder, id, "state", part, 2, die, NULL);
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -281,9 +282,10 @@ static void test_alive(void **state)
     size_t got;
     bytes[length - 1] = 7;
     const struct iovec part = {bytes, length};
-    assert_ok(&f->err, checkpoint_save(&f->err, f->folder, id, &part, 1, count, &saving));
+    assert_ok(&f->err, checkpoint_save(&f->err, f->folder, id, "state", &part, 1, count, &saving));
     assert_true(saving >= 2);
-    assert_ok(&f->err, checkpoint_load(&f->err, f->folder, id, count, &loading, &loaded, &got));
+    assert_ok(&f->err,
+              checkpoint_load(&f->err, f->folder, id, "state", count, &loading, &loaded, &got));
     assert_true(loading >= 2);
     assert_int_equal(got, length);
     assert_int_equal(memcmp(loaded, bytes, length), 0);

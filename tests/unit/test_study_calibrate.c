@@ -8,6 +8,7 @@ struct setup {
     struct layout *layout;
     struct model *model;
     float *master;
+    struct parameters flat;
     struct team team;
     struct algebra algebra;
     struct calibration_source source;
@@ -24,13 +25,14 @@ static void set_up(struct setup *s, const struct cell *cell, const struct corpus
     assert_int_equal(model_create(&err, s->layout, GROUP, false, &s->model), STATUS_OK);
     s->master = malloc(s->layout->length * sizeof *s->master);
     layout_initialize(s->layout, 9, s->master);
+    s->flat = parameters_flat(s->layout, s->master);
     s->team = team_alone();
     s->algebra = algebra_lapack(&s->team);
     s->team.algebra = &s->algebra;
     s->source = (struct calibration_source){.team = &s->team,
                                             .model = s->model,
                                             .corpus = corpus,
-                                            .master = s->master,
+                                            .parameters = &s->flat,
                                             .windows = WINDOW_COUNT,
                                             .micro_batch = GROUP,
                                             .seed = 3};
@@ -47,7 +49,7 @@ static void tear_down(struct setup *s)
 
 /* Σ 2x² of each input of a site, of inputs as they are or transformed, by hand. */
 struct squares {
-    const struct setup *setup;
+    struct setup *setup;
     enum transform transform;
     int at;
     double sum[64];
@@ -60,7 +62,7 @@ static void see(void *context, int layer, enum site site, int rows, int in, cons
         return;
     }
     float *copy = fixture_copy((size_t)rows * in, x), *p;
-    assert_int_equal(calibration_parameters(NULL, s->setup->calibration, s->setup->master,
+    assert_int_equal(calibration_parameters(NULL, s->setup->calibration, &s->setup->flat,
                                             s->transform, layer, site, &p),
                      STATUS_OK);
     if (p) {

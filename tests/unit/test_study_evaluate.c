@@ -176,7 +176,7 @@ static float *trained(const struct run_shared *s, const struct cell *cell, struc
     for (int i = 0; i < cell->train.steps; i++) {
         assert_int_equal(trainer_step(&err, trainer, &step), STATUS_OK);
     }
-    float *p = fixture_copy(layout->length, trainer_master(trainer));
+    float *p = fixture_copy(layout->length, trainer_parameters(trainer)->own);
     trainer_free(trainer);
     return p;
 }
@@ -216,10 +216,11 @@ static void check_windows(const struct run_shared *s, int which)
     struct team alone = team_alone();
     const struct algebra algebra = algebra_lapack(&alone);
     alone.algebra = &algebra;
+    struct parameters flat = parameters_flat(layout, p);
     const struct calibration_source source = {.team = &alone,
                                               .model = model,
                                               .corpus = s->corpus,
-                                              .master = p,
+                                              .parameters = &flat,
                                               .windows = CALIBRATION,
                                               .micro_batch = 2,
                                               .seed = 31};
@@ -274,10 +275,11 @@ static void test_evaluate_alone(void **state)
     assert_int_equal(model_create(&err, layout, 2, false, &model), STATUS_OK);
     assert_int_equal(record_create(&err, &cell, &r), STATUS_OK);
     float *p = trained(s, &cell, layout);
+    struct parameters flat = parameters_flat(layout, p);
     assert_int_equal(
-        evaluate(&err, &alone, s->corpus, &cell, model, p, CHECKPOINTS - 1, NULL, NULL, r),
+        evaluate(&err, &alone, s->corpus, &cell, model, &flat, CHECKPOINTS - 1, NULL, NULL, r),
         STATUS_OK);
-    assert_int_equal(quantized_create(&err, layout, p, &cell.evaluate.quantizer[0], NULL, &sites),
+    assert_int_equal(quantized_create(&err, &flat, &cell.evaluate.quantizer[0], NULL, &sites),
                      STATUS_OK);
     long double kl = 0;
     int agree = 0;

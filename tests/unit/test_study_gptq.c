@@ -331,9 +331,10 @@ static void find_errors(struct team *team, void *context)
     struct quantized *quantized[2] = {NULL, NULL};
     struct layout *layout = NULL;
     struct model *model = NULL;
+    struct parameters flat;
     struct calibration_source source = {.team = team,
                                         .corpus = e->s->corpus,
-                                        .master = e->master,
+                                        .parameters = &flat,
                                         .windows = 7,
                                         .micro_batch = 2,
                                         .seed = 31};
@@ -341,6 +342,7 @@ static void find_errors(struct team *team, void *context)
     TRY(layout_create(&e->err, &cell->size, &cell->model, &layout));
     TRY(model_create(&e->err, layout, 2, false, &model));
     source.model = model;
+    flat = parameters_flat(layout, e->master);
     TRY(quantized_create_all(&e->err, &source, 2, quantizer, quantized));
     TRY(quantized_errors(&e->err, &source, 2, quantized, e->error[0]));
     memcpy(e->damping, quantized_damping(quantized[GPTQ_W3]), sizeof e->damping);
@@ -445,8 +447,9 @@ static void check_refusals(const struct run_shared *s, int refusals)
     assert_int_equal(record_create(&err, &cell, &r), STATUS_OK);
     float *p = malloc(layout->length * sizeof *p);
     layout_initialize(layout, 3, p);
+    struct parameters flat = parameters_flat(layout, p);
     assert_int_equal(
-        evaluate(&err, &alone, s->corpus, &cell, model, p, CHECKPOINTS - 1, NULL, NULL, r),
+        evaluate(&err, &alone, s->corpus, &cell, model, &flat, CHECKPOINTS - 1, NULL, NULL, r),
         STATUS_OK);
     const int at = (CHECKPOINTS - 1) * 2;
     const double *damping = r->gptq_damping + at * cell.size.layers * SITES;

@@ -17,6 +17,7 @@ static const struct cell_train recipe = {
 
 struct setup {
     struct layout *layout;
+    struct shards *shards;
     struct optimizer o;
     float *gradient;
 };
@@ -28,8 +29,11 @@ static struct setup set_up(const struct kernels *k, enum precision precision)
     uint64_t seed = 17;
     assert_int_equal(layout_create(&err, &size, &model, &s.layout), STATUS_OK);
     const size_t n = s.layout->length;
-    s.o = (struct optimizer){.layout = s.layout,
+    assert_int_equal(shards_create(&err, s.layout, 1, 0, &s.shards), STATUS_OK);
+    assert_int_equal(s.shards->length, n);
+    s.o = (struct optimizer){.shards = s.shards,
                              .kernels = k,
+                             .squares = calloc(optimizer_chunks(s.layout), sizeof(double)),
                              .master = fixture_floats(&seed, n, 1),
                              .first = calloc(n, sizeof(float)),
                              .second = calloc(n, sizeof(float)),
@@ -40,8 +44,28 @@ static struct setup set_up(const struct kernels *k, enum precision precision)
 
 static void tear_down(struct setup *s)
 {
+    shards_free(s->shards);
     layout_free(s->layout);
-    free(s->o.master), free(s->o.first), free(s->o.second), free(s->gradient);
+    free(s->o.squares), free(s->o.master), free(s->o.first), free(s->o.second), free(s->gradient);
+}
+
+static struct update take_step(struct setup *s, const struct cell_train *train,
+                               double learning_rate)
+{
+    struct team alone = team_alone();
+    struct update u;
+    s->o.team = &alone;
+    assert_int_equal(optimizer_step(&s->o, train, learning_rate, s->gradient, &u), STATUS_OK);
+    return u;
+}
+
+static double norm_of(struct setup *s, double unscale)
+{
+    struct team alone = team_alone();
+    double norm = NAN;
+    s->o.team = &alone;
+    assert_int_equal(optimizer_norm(&s->o, s->gradient, unscale, &norm), STATUS_OK);
+    return norm;
 }
 
 /* Plain Σ g² over the tensors. */
@@ -63,9 +87,9 @@ static void test_norm(void **state)
     FOR_EACH_ISA(k)
     {
         struct setup s = set_up(k, PRECISION_FP32);
-        const double want = plain_norm(&s), norm = optimizer_norm(s.layout, k, s.gradient, 1);
+        const double want = plain_norm(&s), norm = norm_of(&s, 1);
         assert_true(fabs(norm - want) <= 1e-12 * want);
-        assert_true(optimizer_norm(s.layout, k, s.gradient, 0.25) == norm * 0.25);
+        assert_true(norm_of(&s, 0.25) == norm * 0.25);
         /* What lies between the tensors is no part of the gradient. */
         uint8_t *used = calloc(s.layout->length, 1);
         for (int t = 0; t < s.layout->tensors; t++) {
@@ -77,7 +101,7 @@ static void test_norm(void **state)
             gaps += !used[i];
         }
         assert_true(gaps > 0);
-        assert_true(optimizer_norm(s.layout, k, s.gradient, 1) == norm);
+        assert_true(norm_of(&s, 1) == norm);
         free(used);
         tear_down(&s);
     }
@@ -104,7 +128,7 @@ static void test_norm_sharded(void **state)
                 free(room);
             }
         }
-        assert_true(optimizer_norm(s.layout, k, s.gradient, 1) == sqrt(sum));
+        assert_true(norm_of(&s, 1) == sqrt(sum));
         tear_down(&s);
     }
 }
@@ -139,7 +163,7 @@ static void test_reference(void **state)
             if (t == 0) {
                 continue;
             }
-            struct update u = optimizer_step(&s.o, &recipe, 0.01, s.gradient);
+            struct update u = take_step(&s, &recipe, 0.01);
             assert_false(u.skipped || u.diverged);
             for (int i = 0; i < N; i++) {
                 assert_true(fabs(p[i] - want[i]) < 1e-6);
@@ -176,7 +200,7 @@ static void test_clipping(void **state)
             const double norm = plain_norm(&s);
             struct cell_train train = recipe;
             train.grad_clip = i == 0 ? 0 : i == 1 ? norm / 7 : norm * 1.01;
-            struct update u = optimizer_step(&s.o, &train, 1e-3, s.gradient);
+            struct update u = take_step(&s, &train, 1e-3);
             assert_true(fabs(u.grad_norm - norm) <= 1e-12 * norm); /* before clipping */
             const double want = i == 1 ? train.grad_clip : norm;
             assert_true(fabs(applied_norm(&s) - want) <= 1e-6 * want);
@@ -202,8 +226,8 @@ static void test_unscaled(void **state)
             scaled.gradient[i] *= 32768;
         }
         for (int step = 0; step < 3; step++) {
-            struct update a = optimizer_step(&plain.o, &train, 1e-3, plain.gradient);
-            struct update b = optimizer_step(&scaled.o, &half, 1e-3, scaled.gradient);
+            struct update a = take_step(&plain, &train, 1e-3);
+            struct update b = take_step(&scaled, &half, 1e-3);
             assert_true(a.grad_norm == b.grad_norm);
             fixture_same_bits("weights", plain.layout->length, plain.o.master, scaled.o.master);
         }
@@ -247,10 +271,10 @@ static void test_overflow(void **state)
             float *g = layout_at(s.layout, t, s.gradient);
             const size_t at = tensor_elements(&s.layout->tensor[t]) - 1;
             const float good = g[at];
-            assert_false(optimizer_step(&s.o, &half, 1e-3, s.gradient).skipped);
+            assert_false(take_step(&s, &half, 1e-3).skipped);
             struct kept kept = keep(&s);
             g[at] = bad[t % 3];
-            struct update u = optimizer_step(&s.o, &half, 1e-3, s.gradient);
+            struct update u = take_step(&s, &half, 1e-3);
             g[at] = good;
             check_unchanged(&s, &kept);
             scale /= 2;
@@ -277,26 +301,26 @@ static void test_growth(void **state)
     const struct kernels *k = kernels_get();
     struct setup s = set_up(k, PRECISION_FP16);
     for (int i = 1; i <= 2000; i++) {
-        optimizer_step(&s.o, &half, 1e-6, s.gradient);
+        take_step(&s, &half, 1e-6);
         assert_true(s.o.loss_scale == (i < 1000 ? 32768 : i < 2000 ? 65536 : 131072));
     }
     /* An overflow after 999 good steps starts the count anew. */
     for (int i = 0; i < 999; i++) {
-        optimizer_step(&s.o, &half, 1e-6, s.gradient);
+        take_step(&s, &half, 1e-6);
     }
     const float good = s.gradient[0];
     s.gradient[0] = INFINITY;
-    assert_true(optimizer_step(&s.o, &half, 1e-6, s.gradient).skipped);
+    assert_true(take_step(&s, &half, 1e-6).skipped);
     s.gradient[0] = good;
     for (int i = 1; i <= 1000; i++) {
         assert_true(s.o.loss_scale == 65536);
-        optimizer_step(&s.o, &half, 1e-6, s.gradient);
+        take_step(&s, &half, 1e-6);
     }
     assert_true(s.o.loss_scale == 131072);
     /* Other precisions have no scale to grow. */
     s.o.loss_scale = 1;
     for (int i = 0; i < 1001; i++) {
-        optimizer_step(&s.o, &recipe, 1e-6, s.gradient);
+        take_step(&s, &recipe, 1e-6);
     }
     assert_true(s.o.loss_scale == 1);
     tear_down(&s);
@@ -311,7 +335,7 @@ static void test_scale_exhausted(void **state)
     struct setup s = set_up(kernels_get(), PRECISION_FP16);
     s.gradient[3] = NAN;
     int steps = 1;
-    while (!optimizer_step(&s.o, &half, 1e-3, s.gradient).diverged) {
+    while (!take_step(&s, &half, 1e-3).diverged) {
         assert_true(steps < 1000);
         steps++;
     }
@@ -330,10 +354,10 @@ static void test_diverged(void **state)
             struct setup s = set_up(k, fixture_precision[p]);
             struct cell_train train = recipe;
             train.precision = fixture_precision[p];
-            optimizer_step(&s.o, &train, 1e-3, s.gradient);
+            take_step(&s, &train, 1e-3);
             struct kept kept = keep(&s);
             s.gradient[s.layout->tensor[5].offset] = p ? NAN : INFINITY;
-            struct update u = optimizer_step(&s.o, &train, 1e-3, s.gradient);
+            struct update u = take_step(&s, &train, 1e-3);
             assert_true(u.diverged && !u.skipped);
             assert_true(s.o.loss_scale == 1 && s.o.skipped == 0 && s.o.updates == 1);
             check_unchanged(&s, &kept);
@@ -353,7 +377,7 @@ static void test_decay(void **state)
         int matrices = 0;
         memset(s.gradient, 0, s.layout->length * sizeof(float));
         float *before = fixture_copy(s.layout->length, s.o.master);
-        optimizer_step(&s.o, &recipe, rate, s.gradient);
+        take_step(&s, &recipe, rate);
         for (int t = 0; t < s.layout->tensors; t++) {
             const struct tensor *tensor = &s.layout->tensor[t];
             const bool decays = tensor->rows > 1 && strcmp(tensor->name, "embedding") != 0 &&

@@ -60,8 +60,9 @@ static void probe_alone(struct setting *s, const struct algebra *algebra)
 {
     struct team team = team_alone();
     team.algebra = algebra;
+    struct parameters flat = parameters_flat(s->layout, s->master);
     for (int c = 0; c < 2; c++) {
-        if (probe(&s->err, &team, s->corpus, &s->cell, s->model, s->master, c, s->record) !=
+        if (probe(&s->err, &team, s->corpus, &s->cell, s->model, &flat, c, s->record) !=
             STATUS_OK) {
             fail_msg("%s", s->err.message);
         }
@@ -189,9 +190,9 @@ static void check_formulas(enum block block, int windows)
         gain[7] = 40;
     }
     probe_alone(s, NULL);
-    assert_int_equal(
-        quantized_create(&s->err, s->layout, s->master, quantizer_find("w8a8"), NULL, &quantized),
-        STATUS_OK);
+    struct parameters flat = parameters_flat(s->layout, s->master);
+    assert_int_equal(quantized_create(&s->err, &flat, quantizer_find("w8a8"), NULL, &quantized),
+                     STATUS_OK);
     collect(s, NULL, &full);
     collect(s, quantized_sites(quantized), &less);
     for (int i = 0; i < LAYERS; i++) {
@@ -337,8 +338,9 @@ struct member {
 static void member_work(struct team *team, void *context)
 {
     struct member *m = context;
-    m->status = probe(&m->err, team, m->setting->corpus, &m->setting->cell, m->model,
-                      m->setting->master, 1, m->record);
+    struct parameters flat = parameters_flat(m->setting->layout, m->setting->master);
+    m->status =
+        probe(&m->err, team, m->setting->corpus, &m->setting->cell, m->model, &flat, 1, m->record);
 }
 
 static void same(const char *what, size_t n, const double *a, const double *b)

@@ -174,8 +174,8 @@ static void check_quantizer(struct setup *s, const struct quantizer *q)
         absmax[i] = kernels_get()->absmax((size_t)N * s->layout->in[i], seen->input[i]) / 2;
         fixed[i] = limit ? absmax[i] / (float)limit : 0;
     }
-    assert_int_equal(quantized_create(&err, s->layout, s->p, q, &calibration, &quantized),
-                     STATUS_OK);
+    struct parameters flat = parameters_flat(s->layout, s->p);
+    assert_int_equal(quantized_create(&err, &flat, q, &calibration, &quantized), STATUS_OK);
     w.quantized = quantized_sites(quantized);
     assert_int_equal(model_forward(&err, s->model, &w, PRECISION_FP32, &none, s->tokens, SEQUENCES,
                                    see, seen, &logits),
@@ -207,14 +207,14 @@ static void test_calibration_missing(void **state)
     struct error err = {0};
     struct quantized *quantized = NULL;
     struct setup s = set_up(BLOCK_PARALLEL, ACTIVATION_GELU);
-    assert_int_equal(
-        quantized_create(&err, s.layout, s.p, quantizer_find("w8a8-tensor"), NULL, &quantized),
-        STATUS_FAILED);
+    struct parameters flat = parameters_flat(s.layout, s.p);
+    assert_int_equal(quantized_create(&err, &flat, quantizer_find("w8a8-tensor"), NULL, &quantized),
+                     STATUS_FAILED);
     assert_non_null(strstr(err.message, "w8a8-tensor"));
     assert_null(quantized);
     error_clear(&err);
-    assert_int_equal(
-        quantized_create(&err, s.layout, s.p, quantizer_find("w8a8"), NULL, &quantized), STATUS_OK);
+    assert_int_equal(quantized_create(&err, &flat, quantizer_find("w8a8"), NULL, &quantized),
+                     STATUS_OK);
     assert_true(quantized_bytes(s.layout, quantizer_find("w8a8")) >
                 (size_t)(D * 3 * D + D * D + 2 * D * F));
     quantized_free(quantized);
@@ -257,10 +257,11 @@ static void test_calibration(void **state)
     float *p = fixture_floats(&seed, layout->length, 0.3f);
     const struct weights w = {.master = p, .operands = p};
     struct team alone = team_alone();
+    struct parameters flat = parameters_flat(layout, p);
     struct calibration_source source = {.team = &alone,
                                         .model = model,
                                         .corpus = corpus,
-                                        .master = p,
+                                        .parameters = &flat,
                                         .micro_batch = GROUP,
                                         .seed = 99};
     const bool wanted[TRANSFORMS] = {[TRANSFORM_NONE] = true};

@@ -170,8 +170,7 @@ static void call_site(void *context, int layer, enum site site, int rows, int in
     (void)x;
     if (site == SITE_FFN_IN) {
         assert_true(rows == ROWS && in == IN);
-        b->status =
-            model_site(NULL, b->model, b->master, layer, site, b->site, b->x, b->y_quantized);
+        b->status = model_site(NULL, b->model, layer, site, b->site, b->x, b->y_quantized);
     }
 }
 
@@ -224,7 +223,8 @@ static void run_bench(struct bench *b, const struct quantizer *q)
     const struct dropout none = {0};
     const uint8_t tokens[ROWS] = {0};
     const float *logits;
-    if (quantized_create(&err, b->layout, b->master, q, &b->calibration, &quantized) != STATUS_OK) {
+    struct parameters flat = parameters_flat(b->layout, b->master);
+    if (quantized_create(&err, &flat, q, &b->calibration, &quantized) != STATUS_OK) {
         fail_msg("%s", err.message);
     }
     b->site = &quantized_sites(quantized)[SITE_FFN_IN];
