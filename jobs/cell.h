@@ -91,6 +91,8 @@ struct cell {
     char setting[CELL_LABEL]; /* "base", "dropout=0.1"; a label, not part of the id */
     bool base;                /* the base recipe */
     int number;               /* in the whole study, from 0; a label, not part of the id */
+    int ranks;                /* that work on it together, a power of two; 0: jobs/width.h
+                               * chooses. Not part of the id: results do not depend on it */
     int64_t tokens;           /* steps × batch × context */
     uint64_t seed;            /* the study's seed; a label, not part of the id */
     uint64_t init_seed;       /* initialization and dropout */

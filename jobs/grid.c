@@ -279,6 +279,7 @@ static int make_cell(struct error *err, const struct spec *spec, int size,
     }
     memset(cell, 0, sizeof *cell);
     cell->base = setting->levels == 0;
+    cell->ranks = spec->size_ranks[size];
     cell->size = spec->size[size];
     cell->model = spec->model;
     cell->train = spec->train;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "jobs/bytes.h"
 #include "jobs/cost.h"
 
 enum { TEXT = 32 };
@@ -21,19 +22,6 @@ static const char *count_text(double value, char out[TEXT])
         unit++;
     }
     snprintf(out, TEXT, unit ? "%.3g%s" : "%.0f%s", value, UNITS[unit]);
-    return out;
-}
-
-static const char *bytes_text(double value, char out[TEXT])
-{
-    static const char *const UNITS[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    int unit = 0;
-    value /= 1024;
-    while (value >= 999.5 && unit < 5) {
-        value /= 1024;
-        unit++;
-    }
-    snprintf(out, TEXT, "%.3g %s", value, UNITS[unit]);
     return out;
 }
 

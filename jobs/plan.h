@@ -12,6 +12,7 @@ struct plan_machine {
     int ranks;       /* MPI ranks, of which rank 0 coordinates; 1 = serial */
     double gflops;   /* assumed GFLOP/s per rank */
     bool packs_bf16; /* its CPUs have bf16 instructions, and the matmuls use them */
+    double memory;   /* bytes of a rank's whole process; 0: as the study file says */
 };
 
 /*

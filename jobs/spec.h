@@ -24,11 +24,12 @@ enum {
 
 enum { SPEC_LEAST_TIMEOUT = 1 }; /* seconds; workers send a message each second, or more often */
 
-/* Pace: how a study is run, which changes no result. Seconds. */
+/* Pace: how a study is run, which changes no result. Seconds, but for the memory. */
 struct spec_run {
     double
         checkpoint_every; /* training time between two checkpoints of a cell; 0 = only at a stop */
     double heartbeat_timeout; /* a worker that is silent for so long is taken for dead */
+    double memory_per_rank;   /* bytes of a rank's whole process; 0: no limit */
 };
 
 /* What a factor or the base recipe may set. */
@@ -74,6 +75,7 @@ struct spec {
     int sizes;
     struct cell_size size[SPEC_SIZES];
     double size_learning_rate[SPEC_SIZES];
+    int size_ranks[SPEC_SIZES];      /* ranks_per_cell; 0: not given */
     struct level base[FACTOR_COUNT]; /* base[f].text is "" where the base does not set f */
     int factors;
     enum factor factor[SPEC_FACTORS];

@@ -57,6 +57,9 @@ static void put_sizes(FILE *out, const struct spec *spec)
             fputs(", learning_rate: ", out);
             put_number(out, spec->size_learning_rate[i]);
         }
+        if (spec->size_ranks[i] > 0) {
+            fprintf(out, ", ranks_per_cell: %d", spec->size_ranks[i]);
+        }
         fputs("}\n", out);
     }
 }
@@ -194,7 +197,13 @@ static void put_run(FILE *out, const struct spec_run *run)
     put_number(out, run->checkpoint_every);
     fputs("s, heartbeat_timeout: ", out);
     put_number(out, run->heartbeat_timeout);
-    fputs("s}\n", out);
+    fputc('s', out);
+    if (run->memory_per_rank > 0) {
+        fputs(", memory_per_rank: ", out);
+        put_number(out, run->memory_per_rank);
+        fputc('B', out);
+    }
+    fputs("}\n", out);
 }
 
 static void put_all(FILE *out, const struct spec *spec, const char *folder)

@@ -1,6 +1,7 @@
 /* The section run of a study file: pace, which does not enter any cell's identity. */
 #include <math.h>
 
+#include "jobs/bytes.h"
 #include "jobs/duration.h"
 #include "jobs/spec_read.h"
 
@@ -24,9 +25,25 @@ cleanup:
     return status;
 }
 
+static int read_memory(struct error *err, const struct yaml_field *run, double *out)
+{
+    int status = STATUS_OK;
+    struct yaml_field field;
+    char text[64];
+    if (!yaml_field_get(run, "memory_per_rank", &field)) {
+        goto cleanup;
+    }
+    TRY(yaml_field_string(err, &field, text, sizeof text));
+    FIELD_CHECK(err, bytes_parse(text, out), &field,
+                "%s is not an amount of memory; write one such as 512MiB or 8GiB", field.text);
+cleanup:
+    return status;
+}
+
 int spec_read_run(struct error *err, const struct yaml_field *root, struct spec *spec)
 {
-    static const char *const KEYS[] = {"checkpoint_every", "heartbeat_timeout", NULL};
+    static const char *const KEYS[] = {"checkpoint_every", "heartbeat_timeout", "memory_per_rank",
+                                       NULL};
     int status = STATUS_OK;
     struct yaml_field run;
     spec->run.checkpoint_every = 120;
@@ -36,6 +53,7 @@ int spec_read_run(struct error *err, const struct yaml_field *root, struct spec 
         TRY(optional_duration(err, &run, "checkpoint_every", 0, &spec->run.checkpoint_every));
         TRY(optional_duration(err, &run, "heartbeat_timeout", SPEC_LEAST_TIMEOUT,
                               &spec->run.heartbeat_timeout));
+        TRY(read_memory(err, &run, &spec->run.memory_per_rank));
     }
 cleanup:
     return status;

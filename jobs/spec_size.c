@@ -10,6 +10,7 @@ enum {
     MOST_WIDTH = 1 << 17,
     MOST_HIDDEN = 1 << 20,
     MOST_CONTEXT = 1 << 15, /* half a held-out block */
+    MOST_RANKS = 1 << 16,
 };
 
 static int read_dimension(struct error *err, const struct yaml_field *size, const char *key,
@@ -102,10 +103,34 @@ cleanup:
     return status;
 }
 
+/* A team shares out whole micro-batches, and adds up what they give in a binary tree. */
+static int read_ranks(struct error *err, const struct yaml_field *field, const struct spec *spec,
+                      int *ranks)
+{
+    int status = STATUS_OK;
+    struct yaml_field value;
+    int64_t number = 0;
+    const int64_t parts = spec->batch_tokens / spec->micro_batch_tokens;
+    if (!yaml_field_get(field, "ranks_per_cell", &value)) {
+        goto cleanup;
+    }
+    TRY(yaml_field_integer(err, &value, 1, MOST_RANKS, &number));
+    FIELD_CHECK(err, (number & (number - 1)) == 0, &value,
+                "%s is not a power of two; give 1, 2, 4, ...", value.text);
+    FIELD_CHECK(err, number <= parts, &value,
+                "%s ranks share %lld micro-batch%s per step; give at most %lld, or smaller "
+                "train.micro_batch_tokens",
+                value.text, (long long)parts, parts == 1 ? "" : "es", (long long)parts);
+    *ranks = (int)number;
+cleanup:
+    return status;
+}
+
 static int read_size(struct error *err, const struct yaml_field *field, struct spec *spec)
 {
-    static const char *const KEYS[] = {"name", "layers",  "d_model",       "heads",
-                                       "d_ff", "context", "learning_rate", NULL};
+    static const char *const KEYS[] = {"name",          "layers",         "d_model",
+                                       "heads",         "d_ff",           "context",
+                                       "learning_rate", "ranks_per_cell", NULL};
     int status = STATUS_OK;
     struct cell_size *size = &spec->size[spec->sizes];
     struct yaml_field hidden;
@@ -122,6 +147,7 @@ static int read_size(struct error *err, const struct yaml_field *field, struct s
     TRY(check_context(err, field, spec, size));
     TRY(read_name(err, field, spec, size));
     TRY(read_learning_rate(err, field, spec, &spec->size_learning_rate[spec->sizes]));
+    TRY(read_ranks(err, field, spec, &spec->size_ranks[spec->sizes]));
     spec->sizes++;
 cleanup:
     return status;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "jobs/bytes.h"
 #include "jobs/duration.h"
 
 static void print_help(const struct cli *cli)
@@ -67,6 +68,11 @@ static int parse_value(struct error *err, const struct cli *cli, const struct cl
         *(double *)option->target = seconds;
         break;
     }
+    case CLI_BYTES:
+        CHECK(err, bytes_parse(text, option->target), STATUS_USAGE,
+              "%s: --%s: \"%s\" is not an amount of memory; write one such as 512MiB or 8GiB",
+              cli->command, option->name, text);
+        break;
     case CLI_NUMBER: {
         double value = strtod(text, &end);
         CHECK(err, end != text && *end == '\0' && isfinite(value), STATUS_USAGE,

@@ -6,7 +6,7 @@
 
 #include "jobs/error.h"
 
-enum cli_type { CLI_FLAG, CLI_INTEGER, CLI_NUMBER, CLI_DURATION, CLI_TEXT, CLI_LIST };
+enum cli_type { CLI_FLAG, CLI_INTEGER, CLI_NUMBER, CLI_DURATION, CLI_BYTES, CLI_TEXT, CLI_LIST };
 
 enum { CLI_LIST_MOST = 64 };
 
@@ -21,7 +21,8 @@ struct cli_option {
     const char *value; /* what follows it, "N"; NULL for a flag */
     const char *help;
     enum cli_type type;
-    void *target; /* bool, int, double (number; duration: seconds), const char * or struct cli_list;
+    void *
+        target; /* bool, int, double (number; duration: seconds; bytes), const char * or struct cli_list;
                      * left alone when the option is not given */
     double minimum; /* smallest legal integer or duration; a number must be above it */
 };

@@ -27,15 +27,18 @@ int command_plan(struct error *err, int argc, char **argv)
         {"gflops", "G",
          "rate of one rank in GFLOP/s (default 60: a small model on an AVX-512 core)", CLI_NUMBER,
          &machine.gflops, 0},
+        {"memory", "BYTES",
+         "what each rank may use, such as 8GiB (default: the study's, or no limit)", CLI_BYTES,
+         &machine.memory, 0},
         {"check", NULL, "check the study file, print nothing but its number of cells", CLI_FLAG,
          &check, 0},
     };
     const struct cli cli = {
         .command = "plan",
-        .arguments = "STUDY.yaml [--ranks N] [--gflops G] [--check]",
+        .arguments = "STUDY.yaml [--ranks N] [--memory BYTES] [--gflops G] [--check]",
         .description = description,
         .option = option,
-        .options = 3,
+        .options = sizeof option / sizeof option[0],
         .positions = 1,
     };
 

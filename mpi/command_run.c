@@ -120,6 +120,10 @@ static int parse(struct error *err, int argc, char **argv, struct run_options *o
         {"heartbeat-timeout", "SPAN",
          "a worker that is silent for so long is given up (default: the study's)", CLI_DURATION,
          &options->heartbeat_timeout, SPEC_LEAST_TIMEOUT},
+        {"memory", "BYTES",
+         "what each rank may use, such as 8GiB: larger cells get teams of ranks (default: the "
+         "study's, or no limit)",
+         CLI_BYTES, &options->memory, 0},
         {"shard", "I/K", "only the cells of the I-th of K shards (ptqscale merge joins them)",
          CLI_TEXT, &shard, 0},
         {"retry-failed", NULL, "try failed and quarantined cells again", CLI_FLAG,

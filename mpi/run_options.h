@@ -11,6 +11,7 @@ struct run_options {
     const char *out;          /* the run's folder */
     double checkpoint_every;  /* seconds; negative: as the study file says */
     double heartbeat_timeout; /* the same */
+    double memory;            /* bytes of a rank's whole process; 0: as the study file says */
     const char *deadline;     /* mpi/deadline.h; NULL: the batch system's, if there is one */
     double margin;            /* seconds before the deadline; negative: the default */
     struct shard shard;       /* of the study; count 0: as the study file says */

@@ -134,6 +134,9 @@ static int read_study(struct error *err, struct session *s, const struct run_opt
     if (options->checkpoint_every >= 0) {
         s->pace.checkpoint_every = options->checkpoint_every;
     }
+    if (options->memory > 0) {
+        s->pace.memory_per_rank = options->memory;
+    }
     if (options->heartbeat_timeout >= 0) {
         s->pace.heartbeat_timeout = options->heartbeat_timeout;
     }

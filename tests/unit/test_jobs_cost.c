@@ -254,16 +254,16 @@ static char *plan_of(const char *file, int ranks, double gflops)
     assert_int_equal(spec_read(&err, file, &spec), STATUS_OK);
     assert_int_equal(spec_cells(&err, spec, &cells, &count), STATUS_OK);
     assert_int_equal(
-        plan_print(&err, out, spec, cells, count, &(struct plan_machine){0, gflops, false}),
+        plan_print(&err, out, spec, cells, count, &(struct plan_machine){.gflops = gflops}),
         STATUS_USAGE);
     error_clear(&err);
     assert_int_equal(
-        plan_print(&err, out, spec, cells, count, &(struct plan_machine){ranks, 0, false}),
+        plan_print(&err, out, spec, cells, count, &(struct plan_machine){.ranks = ranks}),
         STATUS_USAGE);
     error_clear(&err);
-    assert_int_equal(
-        plan_print(&err, out, spec, cells, count, &(struct plan_machine){ranks, gflops, false}),
-        STATUS_OK);
+    assert_int_equal(plan_print(&err, out, spec, cells, count,
+                                &(struct plan_machine){.ranks = ranks, .gflops = gflops}),
+                     STATUS_OK);
     fclose(out);
     free(cells);
     spec_free(spec);

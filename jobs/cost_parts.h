@@ -1,0 +1,20 @@
+/* What counting operations and counting bytes share. Private to jobs/. */
+#ifndef JOBS_COST_PARTS_H
+#define JOBS_COST_PARTS_H
+
+#include "jobs/cell.h"
+
+/* Weights of one block's four sites together: qkv, attn_out, ffn_in, ffn_out. */
+double cost_block_weights(const struct cell *cell);
+
+/* Held-out windows that probes read. */
+int cost_probe_windows(const struct cell *cell);
+
+/* Which transforms of the inputs the GPTQ quantizers of a checkpoint look through: each needs its own Gram matrices. */
+int cost_gram_transforms(const struct cell_evaluate *evaluate, bool last);
+
+/* Bytes of one layer's Gram matrices, and how many layers hold theirs at a time (study/calibrate.h). */
+double cost_gram_bytes(const struct cell *cell);
+double cost_gram_layers(const struct cell *cell, int transforms);
+
+#endif
