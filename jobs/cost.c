@@ -22,7 +22,7 @@ double cost_block_weights(const struct cell *cell)
  * causal attention: each of the T(T+1)/2 pairs costs 2·d for the score and 2·d for the weighted sum, over all
  * heads together. Element-wise work is not counted.
  */
-static double forward_flops(const struct cell *cell)
+double cost_forward_flops(const struct cell *cell)
 {
     double context = cell->size.context;
     double d = cell->size.d_model;
@@ -67,49 +67,76 @@ double cost_gram_layers(const struct cell *cell, int transforms)
     return most < 1 ? 1 : most < cell->size.layers ? most : cell->size.layers;
 }
 
+/* Is the quantizer evaluated at this checkpoint? The last one has all. */
+static bool is_active(const struct cell_evaluate *evaluate, int q, bool last)
+{
+    return last || evaluate->every_checkpoint[q];
+}
+
 /*
- * FLOPs of all evaluations (METHOD §4). At each checkpoint every window is read in full precision, in the training precision when that is
- * another one, and by each quantizer of that checkpoint. The calibration windows are read once more for the error of each site, and
- * by the quantizers that need statistics. GPTQ's are counted double: they are of fp64. Probes (METHOD §5) read their windows twice in
- * full precision and once quantized.
+ * At each checkpoint every window is read in full precision, in the training precision when that is another one, and by each
+ * quantizer of that checkpoint. The calibration windows are read once more for the error of each site, and by the
+ * quantizers that need statistics. Probes (METHOD §5) read their windows twice in full precision and once quantized.
  */
-static double evaluate_flops(const struct cell *cell)
+void cost_passes(const struct cell *cell, struct cost_passes *passes)
 {
     const struct cell_evaluate *evaluate = &cell->evaluate;
-    const double windows = evaluate->windows, calibration = evaluate->calibration_windows;
-    const double tokens = calibration * cell->size.context, layers = cell->size.layers;
-    double sequences = 3.0 * evaluate->checkpoints * cost_probe_windows(cell), flops = 0;
+    *passes = (struct cost_passes){.probes = 3.0 * evaluate->checkpoints};
     for (int c = 0; c < evaluate->checkpoints; c++) {
-        bool last = c == evaluate->checkpoints - 1;
-        bool calibrates = false, tensor = false;
-        int active = 0, gptq = 0;
+        const bool last = c == evaluate->checkpoints - 1;
         const int transforms = cost_gram_transforms(evaluate, last);
+        bool calibrates = false, tensor = false;
+        int active = 0;
         for (int q = 0; q < evaluate->quantizers; q++) {
-            const struct quantizer *quantizer = &evaluate->quantizer[q];
-            if (last || evaluate->every_checkpoint[q]) {
+            if (is_active(evaluate, q, last)) {
                 active++;
-                calibrates |= quantizer_calibrates(quantizer);
-                tensor |= quantizer->activations == ACTIVATIONS_PER_TENSOR;
-                gptq += quantizer->method == METHOD_GPTQ;
+                calibrates |= quantizer_calibrates(&evaluate->quantizer[q]);
+                tensor |= evaluate->quantizer[q].activations == ACTIVATIONS_PER_TENSOR;
             }
         }
-        sequences += windows * (active + (cell->train.precision == PRECISION_FP32 ? 1 : 2));
-        sequences += active > 0 ? calibration * (active + 2) : 0;
-        sequences += calibration * (calibrates + tensor);
-        if (transforms > 0) {
-            const double d = cell->size.d_model, ff = cell->size.d_ff;
-            const double inner = cell->model.activation == ACTIVATION_SWIGLU ? 2 * ff : ff;
-            sequences += calibration * ceil(layers / cost_gram_layers(cell, transforms));
-            flops += 2 * 2 * tokens * transforms * layers * (3 * d * d + ff * ff);
-            flops += 2 * gptq * layers * (d * d * (4 * d + inner) + ff * ff * d);
-        }
+        passes->full += cell->train.precision == PRECISION_FP32 ? 1 : 2;
+        passes->quantized += active;
+        passes->calibration += (active > 0 ? active + 2 : 0) + calibrates + tensor;
+        passes->calibration +=
+            transforms > 0 ? ceil(cell->size.layers / cost_gram_layers(cell, transforms)) : 0;
     }
-    return flops + sequences * forward_flops(cell);
+}
+
+/* GPTQ's Gram matrices and rounding. They count double: they are of fp64. */
+static double gptq_flops(const struct cell *cell)
+{
+    const struct cell_evaluate *evaluate = &cell->evaluate;
+    const double d = cell->size.d_model, ff = cell->size.d_ff, layers = cell->size.layers;
+    const double inner = cell->model.activation == ACTIVATION_SWIGLU ? 2 * ff : ff;
+    const double tokens = (double)evaluate->calibration_windows * cell->size.context;
+    double flops = 0;
+    for (int c = 0; c < evaluate->checkpoints; c++) {
+        const bool last = c == evaluate->checkpoints - 1;
+        int gptq = 0;
+        for (int q = 0; q < evaluate->quantizers; q++) {
+            gptq += is_active(evaluate, q, last) && evaluate->quantizer[q].method == METHOD_GPTQ;
+        }
+        flops +=
+            2 * 2 * tokens * cost_gram_transforms(evaluate, last) * layers * (3 * d * d + ff * ff);
+        flops += 2 * gptq * layers * (d * d * (4 * d + inner) + ff * ff * d);
+    }
+    return flops;
+}
+
+/* FLOPs of all evaluations (METHOD §4). */
+static double evaluate_flops(const struct cell *cell)
+{
+    struct cost_passes passes;
+    cost_passes(cell, &passes);
+    const double sequences = cell->evaluate.windows * (passes.full + passes.quantized) +
+                             cell->evaluate.calibration_windows * passes.calibration +
+                             cost_probe_windows(cell) * passes.probes;
+    return gptq_flops(cell) + sequences * cost_forward_flops(cell);
 }
 
 void cost_of(const struct cell *cell, struct cost *cost)
 {
-    double forward = forward_flops(cell);
+    double forward = cost_forward_flops(cell);
     double sequences = (double)cell->train.steps * cell->train.batch;
     cost->train_flops = 3 * forward * sequences; /* backward = 2 × forward */
     cost->evaluate_flops = evaluate_flops(cell);

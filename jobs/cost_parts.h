@@ -7,6 +7,17 @@
 /* Weights of one block's four sites together: qkv, attn_out, ffn_in, ffn_out. */
 double cost_block_weights(const struct cell *cell);
 
+/* Of one sequence. */
+double cost_forward_flops(const struct cell *cell);
+
+/* How often windows go through the model in all evaluations of a cell. */
+struct cost_passes {
+    double full, quantized; /* over the held-out windows */
+    double calibration;     /* over the calibration windows */
+    double probes;          /* over the probes' */
+};
+void cost_passes(const struct cell *cell, struct cost_passes *passes);
+
 /* Held-out windows that probes read. */
 int cost_probe_windows(const struct cell *cell);
 

@@ -1,5 +1,7 @@
 #include "jobs/width.h"
 
+#include <stdio.h>
+
 #include "jobs/bytes.h"
 #include "jobs/cost.h"
 #include "jobs/memory.h"
@@ -29,41 +31,64 @@ static bool fits(const struct cell *cell, double limit, struct width *width)
     return fit;
 }
 
+/* The first team from `from` up to `most` ranks that fits; if none does, the one that needs least. */
+static bool first_fit(const struct cell *cell, double limit, int from, int most,
+                      struct width *width)
+{
+    struct width next = {.ranks = from};
+    width->ranks = 0;
+    for (; next.ranks <= most; next.ranks *= 2) {
+        const bool fit = fits(cell, limit, &next);
+        if (fit || width->ranks == 0 || next.bytes < width->bytes) {
+            *width = next;
+        }
+        if (fit) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What would help, for a cell that does not fit. */
+static void advise(const struct cell *cell, double limit, char *text, size_t size)
+{
+    char need[BYTES_TEXT];
+    struct width other;
+    if (first_fit(cell, limit, 1, width_most(cell), &other)) {
+        snprintf(text, size, "%d ranks per cell would do%s", other.ranks,
+                 cell->ranks > 0 ? ", so change ranks_per_cell" : ": start more ranks");
+    } else {
+        snprintf(
+            text, size, "no team is large enough: give %s for the cell, which %d rank%s, or %s",
+            bytes_text(other.bytes, need), other.ranks, other.ranks == 1 ? " needs" : "s need",
+            cell->train.micro_batch > 1 ? "smaller train.micro_batch_tokens" : "a shorter context");
+    }
+}
+
 int width_choose(struct error *err, const struct cell *cell, double memory_per_rank, int workers,
                  struct width *width)
 {
     int status = STATUS_OK;
-    char need[BYTES_TEXT], have[BYTES_TEXT];
-    const int most = width_most(cell);
-    struct width best = {0}, try = {.ranks = cell->ranks > 0 ? cell->ranks : 1};
-    CHECK(err, try.ranks <= most, STATUS_FAILED,
+    char need[BYTES_TEXT], have[BYTES_TEXT], advice[256];
+    const int micro_batches = width_most(cell), asked = cell->ranks;
+    const int most = asked > 0 ? asked : micro_batches < workers ? micro_batches : workers;
+    CHECK(err, asked <= micro_batches, STATUS_FAILED,
           "size %s: ranks_per_cell %d, but a step has %d micro-batch%s to share out; give smaller "
           "train.micro_batch_tokens",
-          cell->size.name, try.ranks, most, most == 1 ? "" : "es");
-    CHECK(err, try.ranks <= workers, STATUS_FAILED,
-          "size %s: ranks_per_cell %d, but there are %d workers; start more ranks", cell->size.name,
-          try.ranks, workers);
-    for (; try.ranks <= most && try.ranks <= workers; try.ranks *= 2) {
-        if (fits(cell, memory_per_rank, &try)) {
-            *width = try;
-            goto cleanup;
-        }
-        best = best.ranks == 0 || try.bytes < best.bytes ?
-        try : best
-            ;
-        if (cell->ranks > 0) {
-            break;
-        }
+          cell->size.name, asked, micro_batches, micro_batches == 1 ? "" : "es");
+    CHECK(err, asked <= workers, STATUS_FAILED,
+          "size %s: ranks_per_cell %d, but there %s %d worker%s; start more ranks", cell->size.name,
+          asked, workers == 1 ? "is" : "are", workers, workers == 1 ? "" : "s");
+    CHECK(err, workers >= 1, STATUS_FAILED, "size %s: there are no workers", cell->size.name);
+    if (first_fit(cell, memory_per_rank, asked > 0 ? asked : 1, most, width)) {
+        goto cleanup;
     }
+    advise(cell, memory_per_rank, advice, sizeof advice);
     FAIL(err, STATUS_FAILED,
-         "size %s: a cell needs %s per rank, even with %d rank%s and activations computed again, "
-         "and "
-         "has %s; give more memory per rank, %ssmaller train.micro_batch_tokens",
-         cell->size.name, bytes_text(best.bytes, need), best.ranks, best.ranks == 1 ? "" : "s",
-         bytes_text(memory_per_rank, have),
-         cell->ranks > 0                                 ? "a larger ranks_per_cell, "
-         : 2 * best.ranks > workers && best.ranks < most ? "more ranks, "
-                                                         : "");
+         "size %s: a cell needs %s per rank, with %d rank%s and activations computed again, and "
+         "there is %s beside program and text; %s",
+         cell->size.name, bytes_text(width->bytes, need), width->ranks,
+         width->ranks == 1 ? "" : "s", bytes_text(memory_per_rank, have), advice);
 cleanup:
     return status;
 }

@@ -160,14 +160,15 @@ static void choice(void **state)
         }
     }
     refuse(&cell, need(&cell, 8, true) - 1, 100, "with 8 ranks");
+    refuse(&cell, need(&cell, 8, true) - 1, 100, "no team is large enough");
     refuse(&cell, need(&cell, 8, true) - 1, 100, "smaller train.micro_batch_tokens");
-    refuse(&cell, need(&cell, 8, true), 7, "more ranks");
+    refuse(&cell, need(&cell, 8, true), 7, "8 ranks per cell would do: start more ranks");
 
     cell.ranks = 4; /* asked for: no other size will do */
     expect(&cell, 0, 4, 4, false);
     expect(&cell, need(&cell, 4, false), 100, 4, false);
     expect(&cell, need(&cell, 4, true), 100, 4, true);
-    refuse(&cell, need(&cell, 4, true) - 1, 100, "larger ranks_per_cell");
+    refuse(&cell, need(&cell, 4, true) - 1, 100, "8 ranks per cell would do, so change");
     refuse(&cell, 0, 3, "3 workers");
     cell.ranks = 16;
     refuse(&cell, 0, 100, "8 micro-batches");

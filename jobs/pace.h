@@ -1,0 +1,53 @@
+/*
+ * How fast a team of ranks trains and evaluates a cell: operations, bytes on the network, seconds.
+ *
+ * A step of a team of R ranks shares out its micro-batches, m = batch / micro_batch / R for each rank. In each of them
+ * every rank gathers every unit of the parameters twice, for the forward and for the backward pass (recomputed activations
+ * use the latter), and hands over every unit's gradient once. With recursive halving and doubling a rank sends (and receives) n·(1 − 1/R) of n
+ * numbers in log2 R messages. Bytes and latencies add up to the network's seconds. The next unit travels while one is computed, so that
+ *
+ *     step = max(compute, network) + what nothing overlaps
+ *
+ * where the latter is a micro-batch's first gather and its last reduction (embeddings), and the sum of the gradient's norm. Nothing else
+ * is counted: element-wise work, AdamW, reading text. A rate that was measured in whole runs covers those.
+ */
+#ifndef JOBS_PACE_H
+#define JOBS_PACE_H
+
+#include "jobs/cell.h"
+
+struct pace_machine {
+    double flops;     /* FLOP/s of a rank */
+    double bandwidth; /* bytes/s that a rank sends, and receives at the same time; > 0 */
+    double latency;   /* seconds that a message takes beside its bytes */
+};
+
+struct pace {
+    double step_flops; /* of a rank: forward, backward, and forward again where recomputed */
+    double gathered;   /* bytes that a rank sends per step: parameters, twice per micro-batch */
+    double reduced;    /* gradients */
+    double norms;      /* the gradient's norm and the loss */
+    double messages;   /* that a rank sends per step */
+    double compute;    /* seconds of a step: matmuls and attention */
+    double network;    /* all messages, one after the other */
+    double exposed;    /* of these, what is waited for in any case */
+    double step;       /* seconds of a step */
+    double tokens;     /* trained per second */
+    double train, evaluate; /* seconds of the whole run */
+    double evaluated;       /* bytes that a rank sends in all evaluations */
+    double checkpoint;      /* bytes of a checkpoint, all ranks together: weights and moments */
+};
+
+/* `ranks` and `recompute` as in struct width. */
+void pace_of(const struct cell *cell, int ranks, bool recompute, const struct pace_machine *machine,
+             struct pace *pace);
+
+/* train + evaluate. */
+double pace_seconds(const struct cell *cell, int ranks, bool recompute,
+                    const struct pace_machine *machine);
+
+/* What a doubling of a team of `ranks` keeps of the ideal speed-up, 0 … 1; 0 where it cannot be doubled. */
+double pace_gain(const struct cell *cell, int ranks, bool recompute,
+                 const struct pace_machine *machine);
+
+#endif
