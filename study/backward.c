@@ -139,7 +139,7 @@ cleanup:
 }
 
 /* Embedding gradients add up in sequence order (METHOD §2). */
-static void backward_embedding(struct model *m, const struct pass *p, const uint8_t *inputs)
+static void backward_embedding(struct model *m, const struct pass *p, const uint32_t *inputs)
 {
     const struct layout *l = m->layout;
     const size_t d = (size_t)l->size.d_model;
@@ -193,7 +193,7 @@ cleanup:
 
 int model_backward_units(struct error *err, struct model *m, const struct weights *weights,
                          enum precision precision, const struct dropout *dropout,
-                         const uint8_t *inputs, const uint8_t *targets, float scale, float *loss,
+                         const uint32_t *inputs, const uint32_t *targets, float scale, float *loss,
                          const struct gradient_sink *sink)
 {
     int status = STATUS_OK;
@@ -241,8 +241,8 @@ static int whole_close(struct error *err, void *state, int unit)
 }
 
 int model_backward(struct error *err, struct model *m, const struct weights *weights,
-                   enum precision precision, const struct dropout *dropout, const uint8_t *inputs,
-                   const uint8_t *targets, float scale, float *loss, float *gradient)
+                   enum precision precision, const struct dropout *dropout, const uint32_t *inputs,
+                   const uint32_t *targets, float scale, float *loss, float *gradient)
 {
     struct whole_gradient whole = {.layout = m->layout, .gradient = gradient};
     const struct gradient_sink sink = {.state = &whole, .open = whole_open, .close = whole_close};

@@ -15,7 +15,7 @@ int calibration_windows(struct error *err, const struct calibration_source *sour
     const int rank = all ? 0 : source->team->rank, ranks = all ? 1 : source->team->size;
     const struct weights weights = weights_full(source->parameters);
     const struct dropout none = {0};
-    uint8_t *inputs = malloc((size_t)group * tokens);
+    uint32_t *inputs = malloc((size_t)group * tokens * sizeof *inputs);
     CHECK(err, inputs, STATUS_FAILED, "out of memory");
     for (int round = 0; round * ranks * group < source->windows; round++) {
         const int w = (round * ranks + rank) * group;
@@ -28,9 +28,8 @@ int calibration_windows(struct error *err, const struct calibration_source *sour
             continue;
         }
         for (int i = 0; i < n; i++) {
-            memcpy(inputs + i * tokens,
-                   corpus_calibration_window(source->corpus, (int)tokens, source->seed, w + i),
-                   tokens);
+            corpus_calibration_window(source->corpus, (int)tokens, source->seed, w + i,
+                                      inputs + i * tokens);
         }
         TRY(model_forward(err, source->model, &weights, PRECISION_FP32, &none, inputs, n, observe,
                           context, &logits));

@@ -18,14 +18,15 @@ struct span {
 struct part {
     int spans;
     struct span *span;
-    size_t bytes;
+    size_t tokens;
 };
 
 struct corpus {
     uint8_t *text;
     size_t length;
     struct part train, held_out;
-    double unigram[256]; /* log probabilities */
+    int vocabulary;
+    double *unigram; /* (vocabulary) log probabilities */
     double unigram_entropy;
 };
 
@@ -39,7 +40,7 @@ static int part_add(struct error *err, struct part *part, size_t start, size_t e
     CHECK(err, grown, STATUS_FAILED, "out of memory");
     part->span = grown;
     part->span[part->spans++] = (struct span){.start = start, .length = end - start};
-    part->bytes += end - start;
+    part->tokens += end - start;
 cleanup:
     return status;
 }
@@ -111,9 +112,13 @@ cleanup:
 }
 
 /* Training unigram, add-one smoothed, and the cross-entropy of the held-out text under it. */
-static void count_unigram(struct corpus *c)
+static int count_unigram(struct error *err, struct corpus *c)
 {
-    double count[256] = {0}, seen[256] = {0};
+    int status = STATUS_OK;
+    const size_t v = (size_t)c->vocabulary;
+    double *count = calloc(v, sizeof *count), *seen = calloc(v, sizeof *seen);
+    c->unigram = malloc(v * sizeof *c->unigram);
+    CHECK(err, count && seen && c->unigram, STATUS_FAILED, "out of memory for %zu tokens", v);
     for (int s = 0; s < c->train.spans; s++) {
         for (size_t i = 0; i < c->train.span[s].length; i++) {
             count[c->text[c->train.span[s].start + i]]++;
@@ -124,13 +129,17 @@ static void count_unigram(struct corpus *c)
             seen[c->text[c->held_out.span[s].start + i]]++;
         }
     }
-    for (int b = 0; b < 256; b++) {
-        c->unigram[b] = log((count[b] + 1) / ((double)c->train.bytes + 256));
-        c->unigram_entropy -= seen[b] / (double)c->held_out.bytes * c->unigram[b];
+    for (size_t i = 0; i < v; i++) {
+        c->unigram[i] = log((count[i] + 1) / ((double)c->train.tokens + (double)v));
+        c->unigram_entropy -= seen[i] / (double)c->held_out.tokens * c->unigram[i];
     }
+cleanup:
+    free(count);
+    free(seen);
+    return status;
 }
 
-/* Number of places where a window of context + 1 bytes can start. */
+/* Number of places where a window of context + 1 tokens can start. */
 static size_t starts(const struct part *part, size_t context)
 {
     size_t n = 0;
@@ -140,18 +149,26 @@ static size_t starts(const struct part *part, size_t context)
     return n;
 }
 
-static const uint8_t *window(const struct corpus *c, const struct part *part, size_t context,
-                             size_t start)
+/* The window at the start-th of these places; where it begins in the text. */
+static size_t window(const struct corpus *c, const struct part *part, size_t context, size_t start,
+                     uint32_t *inputs, uint32_t *targets)
 {
     for (int s = 0; s < part->spans; s++) {
         const size_t length = part->span[s].length;
         const size_t here = length > context ? length - context : 0;
         if (start < here) {
-            return c->text + part->span[s].start + start;
+            const size_t at = part->span[s].start + start;
+            for (size_t i = 0; i < context; i++) {
+                inputs[i] = c->text[at + i];
+            }
+            for (size_t i = 0; targets && i < context; i++) {
+                targets[i] = c->text[at + 1 + i];
+            }
+            return at;
         }
         start -= here;
     }
-    return NULL; /* corpus_load has seen to it that there is one */
+    return SIZE_MAX; /* corpus_load has seen to it that there is one */
 }
 
 int corpus_create(struct error *err, uint8_t *text, size_t length, const struct cell_data *data,
@@ -162,13 +179,14 @@ int corpus_create(struct error *err, uint8_t *text, size_t length, const struct 
     CHECK(err, c, STATUS_FAILED, "out of memory");
     c->text = text;
     c->length = length;
+    c->vocabulary = 256;
     TRY(split(err, c, data));
     CHECK(err, starts(&c->train, (size_t)data->guard) > 0, STATUS_FAILED,
           "no training text is left beside the held-out blocks (data.held_out %g of %zu bytes)",
           data->held_out, c->length);
     CHECK(err, starts(&c->held_out, (size_t)data->guard) > 0, STATUS_FAILED,
           "held-out blocks are shorter than a window of %d bytes", data->guard);
-    count_unigram(c);
+    TRY(count_unigram(err, c));
     *corpus = c;
     c = NULL;
 cleanup:
@@ -204,23 +222,29 @@ void corpus_free(struct corpus *corpus)
         free(corpus->text);
         free(corpus->train.span);
         free(corpus->held_out.span);
+        free(corpus->unigram);
         free(corpus);
     }
 }
 
-size_t corpus_bytes(const struct corpus *corpus)
+int corpus_vocabulary(const struct corpus *corpus)
+{
+    return corpus->vocabulary;
+}
+
+size_t corpus_tokens(const struct corpus *corpus)
 {
     return corpus->length;
 }
 
-size_t corpus_train_bytes(const struct corpus *corpus)
+size_t corpus_train_tokens(const struct corpus *corpus)
 {
-    return corpus->train.bytes;
+    return corpus->train.tokens;
 }
 
-size_t corpus_held_out_bytes(const struct corpus *corpus)
+size_t corpus_held_out_tokens(const struct corpus *corpus)
 {
-    return corpus->held_out.bytes;
+    return corpus->held_out.tokens;
 }
 
 double corpus_unigram_entropy(const struct corpus *corpus)
@@ -233,31 +257,34 @@ const double *corpus_unigram(const struct corpus *corpus)
     return corpus->unigram;
 }
 
-static const uint8_t *drawn_window(const struct corpus *c, int context, philox4x32_ctr_t r)
+static size_t drawn_window(const struct corpus *c, int context, philox4x32_ctr_t r,
+                           uint32_t *inputs, uint32_t *targets)
 {
     const size_t n = starts(&c->train, (size_t)context);
-    return window(c, &c->train, (size_t)context, rng_below(r, n));
+    return window(c, &c->train, (size_t)context, rng_below(r, n), inputs, targets);
 }
 
-const uint8_t *corpus_train_window(const struct corpus *corpus, int context, uint64_t data_seed,
-                                   int64_t step, int sequence)
+size_t corpus_train_window(const struct corpus *corpus, int context, uint64_t data_seed,
+                           int64_t step, int sequence, uint32_t *inputs, uint32_t *targets)
 {
     return drawn_window(corpus, context,
                         rng_draw(data_seed, RNG_DATA, 0, (uint32_t)((uint64_t)step >> 32),
-                                 (uint32_t)step, (uint32_t)sequence));
+                                 (uint32_t)step, (uint32_t)sequence),
+                        inputs, targets);
 }
 
-const uint8_t *corpus_calibration_window(const struct corpus *corpus, int context, uint64_t seed,
-                                         int index)
+size_t corpus_calibration_window(const struct corpus *corpus, int context, uint64_t seed, int index,
+                                 uint32_t *inputs)
 {
-    return drawn_window(corpus, context, rng_draw(seed, RNG_CALIBRATION, 0, 0, 0, (uint32_t)index));
+    return drawn_window(corpus, context, rng_draw(seed, RNG_CALIBRATION, 0, 0, 0, (uint32_t)index),
+                        inputs, NULL);
 }
 
-const uint8_t *corpus_held_out_window(const struct corpus *corpus, int context, int index,
-                                      int count)
+size_t corpus_held_out_window(const struct corpus *corpus, int context, int index, int count,
+                              uint32_t *inputs, uint32_t *targets)
 {
     const size_t n = starts(&corpus->held_out, (size_t)context);
     const unsigned __int128 place = (unsigned __int128)n * (2u * (unsigned)index + 1u);
     return window(corpus, &corpus->held_out, (size_t)context,
-                  (size_t)(place / (2u * (unsigned)count)));
+                  (size_t)(place / (2u * (unsigned)count)), inputs, targets);
 }

@@ -1,6 +1,6 @@
 /*
  * The text: read, cleaned, cut into training and held-out parts. Read-only once loaded, shared by all
- * cells of a process. Tokens are bytes (vocabulary 256).
+ * cells of a process. Tokens are bytes (vocabulary 256); in windows they are numbers of 32 bits, as a model takes them.
  */
 #ifndef STUDY_CORPUS_H
 #define STUDY_CORPUS_H
@@ -23,27 +23,32 @@ int corpus_create(struct error *err, uint8_t *text, size_t length, const struct 
                   struct corpus **corpus);
 void corpus_free(struct corpus *corpus); /* NULL is fine */
 
-size_t corpus_bytes(const struct corpus *corpus); /* after cleaning */
-size_t corpus_train_bytes(const struct corpus *corpus);
-size_t corpus_held_out_bytes(const struct corpus *corpus);
+int corpus_vocabulary(const struct corpus *corpus); /* tokens are below it */
+size_t corpus_tokens(const struct corpus *corpus);  /* after cleaning */
+size_t corpus_train_tokens(const struct corpus *corpus);
+size_t corpus_held_out_tokens(const struct corpus *corpus);
 double
 corpus_unigram_entropy(const struct corpus *corpus); /* held-out CE under the training unigram */
 
-/* log probability of each byte under the training unigram, add-one smoothed: [256]. */
+/* log probability of each token under the training unigram, add-one smoothed: (vocabulary). */
 const double *corpus_unigram(const struct corpus *corpus);
 
-/* A training window: `context`+1 bytes, start drawn by (data_seed, step, sequence). The pointer is into
- * the corpus. */
-const uint8_t *corpus_train_window(const struct corpus *corpus, int context, uint64_t data_seed,
-                                   int64_t step, int sequence);
+/*
+ * A window is `context`+1 tokens that follow each other: inputs (context) are all but the last of them, targets (context; NULL:
+ * not wanted) all but the first. Returned is its first token's place in the text.
+ */
+
+/* A training window, its start drawn by (data_seed, step, sequence). */
+size_t corpus_train_window(const struct corpus *corpus, int context, uint64_t data_seed,
+                           int64_t step, int sequence, uint32_t *inputs, uint32_t *targets);
 
 /* Calibration window `index` of training text (METHOD §3), drawn by `seed`. */
-const uint8_t *corpus_calibration_window(const struct corpus *corpus, int context, uint64_t seed,
-                                         int index);
+size_t corpus_calibration_window(const struct corpus *corpus, int context, uint64_t seed, int index,
+                                 uint32_t *inputs);
 
-/* Held-out window `index` of `count`: `context`+1 bytes; windows are spread evenly over all held-out
- * blocks, the same for every cell. */
-const uint8_t *corpus_held_out_window(const struct corpus *corpus, int context, int index,
-                                      int count);
+/* Held-out window `index` of `count`; windows are spread evenly over all held-out blocks, the same for every
+ * cell. */
+size_t corpus_held_out_window(const struct corpus *corpus, int context, int index, int count,
+                              uint32_t *inputs, uint32_t *targets);
 
 #endif

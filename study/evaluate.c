@@ -28,7 +28,7 @@ struct evaluation {
     int active;              /* quantizers evaluated here */
     int column[CELL_QUANTIZERS];
     struct quantized *quantized[CELL_QUANTIZERS];
-    uint8_t *inputs, *targets;
+    uint32_t *inputs, *targets;
     double *log_p; /* (N, V) */
     double *p;     /* (N, V) */
     double *q;     /* (V) */
@@ -112,8 +112,8 @@ static int prepare(struct error *err, struct evaluation *e, int index, struct re
     const size_t rows = (size_t)cell->train.micro_batch * cell->size.context;
     const size_t vocabulary = (size_t)cell->model.vocabulary;
     TRY(quantize(err, e, index, record));
-    e->inputs = malloc(rows);
-    e->targets = malloc(rows);
+    e->inputs = malloc(rows * sizeof *e->inputs);
+    e->targets = malloc(rows * sizeof *e->targets);
     e->log_p = malloc(rows * vocabulary * sizeof *e->log_p);
     e->p = malloc(rows * vocabulary * sizeof *e->p);
     e->q = malloc(vocabulary * sizeof *e->q);
@@ -208,8 +208,8 @@ static int quantized(struct error *err, struct evaluation *e, int first, int cou
         const size_t w = at + r / context;
         const size_t row = (size_t)r * v;
         double log_q, kl;
-        const int best = k->divergence(v, logits + row, e->log_p + row, e->p + row, e->targets[r],
-                                       e->q, &log_q, &kl);
+        const int best = k->divergence(v, logits + row, e->log_p + row, e->p + row,
+                                       (int)e->targets[r], e->q, &log_q, &kl);
         e->sums.quantized_loss[w] -= log_q;
         e->sums.kl[w] += kl;
         e->sums.agreement[w] += best == e->best[r];
@@ -304,9 +304,8 @@ int evaluate(struct error *err, struct team *team, const struct corpus *corpus,
         const int count = windows - first < group ? windows - first : group;
         TRY(team_check(err, team));
         for (int i = 0; i < count; i++) {
-            const uint8_t *w = corpus_held_out_window(corpus, context, first + i, windows);
-            memcpy(e.inputs + (size_t)i * context, w, (size_t)context);
-            memcpy(e.targets + (size_t)i * context, w + 1, (size_t)context);
+            corpus_held_out_window(corpus, context, first + i, windows,
+                                   e.inputs + (size_t)i * context, e.targets + (size_t)i * context);
         }
         TRY(full(err, &e, first, count));
         for (int a = 0; a < e.active; a++) {

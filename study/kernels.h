@@ -88,13 +88,13 @@ struct kernels {
                        float scale, float *y);
 
     /* x (N, d) = round(scale·mask·(embedding[token] + position)); position NULL: none; mask NULL: none. */
-    void (*embed)(enum precision precision, int rows, int d, int context, const uint8_t *tokens,
+    void (*embed)(enum precision precision, int rows, int d, int context, const uint32_t *tokens,
                   const float *embedding, const float *position, const uint8_t *mask, float scale,
                   float *x);
 
     /* Loss of each row in nats (rows) and, in place of the logits (N, V), their gradient times `scale`, rounded. */
     void (*cross_entropy)(enum precision precision, int rows, int vocabulary,
-                          const uint8_t *targets, float scale, float *logits, float *loss);
+                          const uint32_t *targets, float scale, float *logits, float *loss);
 
     /* Σ x² in fp64, lanes in a fixed order. */
     double (*squared_sum)(size_t n, const float *x);

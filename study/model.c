@@ -425,7 +425,7 @@ void model_watch_blocks(struct model *m, block_fn *see, void *context)
 }
 
 int model_forward(struct error *err, struct model *m, const struct weights *weights,
-                  enum precision precision, const struct dropout *dropout, const uint8_t *inputs,
+                  enum precision precision, const struct dropout *dropout, const uint32_t *inputs,
                   int sequences, observe_fn *observe, void *observe_context, const float **logits)
 {
     int status = STATUS_OK;

@@ -83,7 +83,7 @@ void model_watch_blocks(struct model *model, block_fn *see, void *context);
 /* Logits (N, V), in the model until the next call. inputs: (N) tokens. Everything after an observer's refusal is
  * unaffected: observers only look. observe may be NULL. */
 int model_forward(struct error *err, struct model *model, const struct weights *weights,
-                  enum precision precision, const struct dropout *dropout, const uint8_t *inputs,
+                  enum precision precision, const struct dropout *dropout, const uint32_t *inputs,
                   int sequences, observe_fn *observe, void *observe_context, const float **logits);
 
 /* A forward pass of the team in which this rank has nothing to compute: it opens what the others open, in the same order. The
@@ -101,12 +101,12 @@ struct gradient_sink {
 /* After model_forward of the same micro-batch (training models): loss of each row in nats (N), and with `gradient` (layout's buffer,
  * overwritten) Σ over rows of the gradient of loss·scale. Every matmul's result is rounded, also weight gradients. */
 int model_backward(struct error *err, struct model *model, const struct weights *weights,
-                   enum precision precision, const struct dropout *dropout, const uint8_t *inputs,
-                   const uint8_t *targets, float scale, float *loss, float *gradient);
+                   enum precision precision, const struct dropout *dropout, const uint32_t *inputs,
+                   const uint32_t *targets, float scale, float *loss, float *gradient);
 /* The same into a sink. */
 int model_backward_units(struct error *err, struct model *model, const struct weights *weights,
                          enum precision precision, const struct dropout *dropout,
-                         const uint8_t *inputs, const uint8_t *targets, float scale, float *loss,
+                         const uint32_t *inputs, const uint32_t *targets, float scale, float *loss,
                          const struct gradient_sink *sink);
 
 #endif

@@ -39,7 +39,7 @@ struct probing {
     size_t before_std, after_std; /* doubles of seen that are known before 6·std is, and after */
     float *threshold;             /* (layers, SITES) 6·std, rounded up: |x| ≥ it says the same */
     float *outputs;               /* (layers, N, d) of the full model */
-    uint8_t *inputs;              /* (N) */
+    uint32_t *inputs;             /* (N) */
     void *memory;
 };
 
@@ -71,7 +71,7 @@ static void carve(struct arena *a, const struct cell *cell, const struct layout 
     double *sums = arena_take(a, p->before_std + p->after_std, sizeof *sums);
     p->threshold = arena_take(a, layers * SITES, sizeof *p->threshold);
     p->outputs = arena_take(a, layers * rows * cell->size.d_model, sizeof *p->outputs);
-    p->inputs = arena_take(a, rows, 1);
+    p->inputs = arena_take(a, rows, sizeof *p->inputs);
     if (sums) {
         p->seen.moments = (struct moments *)(void *)sums;
         p->seen.largest = sums + sites * MOMENTS;
@@ -181,8 +181,8 @@ static int pass(struct error *err, struct probing *p, observe_fn *observe, block
         for (int i = 0; i < count; i++) {
             const int64_t all = p->cell->evaluate.windows;
             const int window = (int)((p->first + i) * all / p->windows);
-            memcpy(p->inputs + (size_t)i * context,
-                   corpus_held_out_window(p->corpus, context, window, (int)all), (size_t)context);
+            corpus_held_out_window(p->corpus, context, window, (int)all,
+                                   p->inputs + (size_t)i * context, NULL);
         }
         model_watch_blocks(p->model, block, p);
         TRY(model_forward(err, p->model, &full, PRECISION_FP32, &none, p->inputs, count, observe, p,

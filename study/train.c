@@ -30,11 +30,11 @@ struct trainer {
     struct weights weights;       /* of the step under way */
     float *gradient[TREE_LEVELS]; /* what this rank holds of it, one per open level of the tree */
     struct reducing reducing[2];
-    int turn;                  /* of them */
-    float *into;               /* the gradient that they go to */
-    int rounds;                /* of a step: in each, every rank has one micro-batch */
-    uint8_t *inputs, *targets; /* (N) */
-    float *row_loss;           /* (N) */
+    int turn;                   /* of them */
+    float *into;                /* the gradient that they go to */
+    int rounds;                 /* of a step: in each, every rank has one micro-batch */
+    uint32_t *inputs, *targets; /* (N) */
+    float *row_loss;            /* (N) */
     int64_t step;
     void *memory; /* of what lasts */
     void *work;   /* of what a step needs; NULL: at rest, as is the model */
@@ -63,8 +63,8 @@ static void carve_work(struct arena *a, struct trainer *t)
     for (int i = 0; team && i < 2; i++) {
         t->reducing[i].whole = arena_take(a, t->shards->largest, sizeof(float));
     }
-    t->inputs = arena_take(a, rows, 1);
-    t->targets = arena_take(a, rows, 1);
+    t->inputs = arena_take(a, rows, sizeof *t->inputs);
+    t->targets = arena_take(a, rows, sizeof *t->targets);
     t->row_loss = arena_take(a, rows, sizeof(float));
 }
 
@@ -243,10 +243,8 @@ static int micro_batches(struct error *err, struct trainer *t, int round, float 
     const double tokens = (double)cell->train.batch * context;
     const float *logits;
     for (int s = 0; s < sequences; s++) {
-        const uint8_t *window =
-            corpus_train_window(t->corpus, context, cell->data_seed, t->step, first + s);
-        memcpy(t->inputs + (size_t)s * context, window, (size_t)context);
-        memcpy(t->targets + (size_t)s * context, window + 1, (size_t)context);
+        corpus_train_window(t->corpus, context, cell->data_seed, t->step, first + s,
+                            t->inputs + (size_t)s * context, t->targets + (size_t)s * context);
     }
     TRY(model_forward(err, t->model, &t->weights, cell->train.precision, &dropout, t->inputs,
                       sequences, NULL, NULL, &logits));

@@ -90,7 +90,7 @@ void KERNEL(mask_scale)(enum precision precision, size_t n, const float *x, cons
     FOR_VECTORS(n, { STORE(y, vround(precision, mask_load(mask + i, left, scale) * LOAD(x))); });
 }
 
-void KERNEL(embed)(enum precision precision, int rows, int d, int context, const uint8_t *tokens,
+void KERNEL(embed)(enum precision precision, int rows, int d, int context, const uint32_t *tokens,
                    const float *embedding, const float *position, const uint8_t *mask, float scale,
                    float *x)
 {

@@ -2,7 +2,7 @@
 #include "study/kernels/table.h"
 
 void KERNEL(cross_entropy)(enum precision precision, int rows, int vocabulary,
-                           const uint8_t *targets, float scale, float *logits, float *loss)
+                           const uint32_t *targets, float scale, float *logits, float *loss)
 {
     const size_t n = (size_t)vocabulary;
     for (int r = 0; r < rows; r++, logits += n) {

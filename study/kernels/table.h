@@ -31,11 +31,11 @@ void KERNEL(residual)(enum precision precision, size_t n, const float *x, const 
                       const uint8_t *m1, const float *b2, const uint8_t *m2, float scale, float *y);
 void KERNEL(mask_scale)(enum precision precision, size_t n, const float *x, const uint8_t *mask,
                         float scale, float *y);
-void KERNEL(embed)(enum precision precision, int rows, int d, int context, const uint8_t *tokens,
+void KERNEL(embed)(enum precision precision, int rows, int d, int context, const uint32_t *tokens,
                    const float *embedding, const float *position, const uint8_t *mask, float scale,
                    float *x);
 void KERNEL(cross_entropy)(enum precision precision, int rows, int vocabulary,
-                           const uint8_t *targets, float scale, float *logits, float *loss);
+                           const uint32_t *targets, float scale, float *logits, float *loss);
 double KERNEL(squared_sum)(size_t n, const float *x);
 void KERNEL(add)(size_t n, const float *x, float *y);
 void KERNEL(adamw)(size_t n, float grad_scale, float rate, float decay, float beta1, float beta2,

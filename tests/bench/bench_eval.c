@@ -11,7 +11,7 @@
 #include "tests/bench/bench.h"
 
 static int evaluate_once(struct error *err, struct model *model, const struct weights *weights,
-                         const struct cell *cell, const uint8_t *inputs, double *log_p,
+                         const struct cell *cell, const uint32_t *inputs, double *log_p,
                          double *loss, double *forward, double *total)
 {
     int status = STATUS_OK;
@@ -50,7 +50,7 @@ int main(int argc, char **argv)
     float *master = NULL;
     struct team alone = team_alone();
     double *log_p = malloc((size_t)cell->model.vocabulary * sizeof *log_p);
-    uint8_t *inputs = malloc((size_t)rows);
+    uint32_t *inputs = malloc((size_t)rows * sizeof *inputs);
     double loss = 0, forward[2] = {0}, total[2] = {0}, rounds = 0;
     struct weights weights[2];
     const bool full = strcmp(bench.quantizer, "fp32") == 0;
@@ -79,9 +79,8 @@ int main(int argc, char **argv)
         weights[1].quantized = quantized_sites(quantized);
     }
     for (int i = 0; i < cell->train.micro_batch; i++) {
-        memcpy(inputs + (size_t)i * cell->size.context,
-               corpus_held_out_window(corpus, cell->size.context, i, cell->train.micro_batch),
-               (size_t)cell->size.context);
+        corpus_held_out_window(corpus, cell->size.context, i, cell->train.micro_batch,
+                               inputs + (size_t)i * cell->size.context, NULL);
     }
     const double begun = bench_seconds();
     for (int i = -1; i < 2 || bench_seconds() - begun < bench.seconds; i++) {

@@ -26,11 +26,11 @@ static inline void golden_parameters(const struct layout *l, float *p)
     }
 }
 
-static inline void golden_tokens(uint8_t *inputs, uint8_t *targets)
+static inline void golden_tokens(uint32_t *inputs, uint32_t *targets)
 {
     for (int b = 0; b < GOLDEN_WINDOWS; b++) {
         for (int p = 0; p <= GOLDEN_CONTEXT; p++) {
-            uint8_t token = (uint8_t)((7 * b + 3 * p * p + p) % GOLDEN_VOCABULARY);
+            uint32_t token = (uint32_t)((7 * b + 3 * p * p + p) % GOLDEN_VOCABULARY);
             if (p < GOLDEN_CONTEXT) {
                 inputs[b * GOLDEN_CONTEXT + p] = token;
             }

@@ -13,7 +13,6 @@ struct setup {
     struct data_source source;
     char *text;
     struct corpus *corpus;
-    const uint8_t *base;           /* the corpus's first byte */
     bool held[LENGTH / BLOCK + 1]; /* its blocks */
     int blocks, held_blocks;
 };
@@ -21,15 +20,38 @@ struct setup {
 static const struct cell_data split = {
     .cleaning = "none", .held_out = 0.25, .split_seed = 42, .guard = GUARD};
 
-/* Where the corpus's memory begins: its windows point into it, and the text tells where they are from. */
-static const uint8_t *find_base(const struct corpus *corpus, const char *text, size_t length)
+/* Windows hold the text at the place that is said; their places; inputs and targets are one token apart. */
+static const char *windows_text; /* of the corpus that is read */
+
+static size_t checked(size_t at, int context, const uint32_t *inputs, const uint32_t *targets)
 {
-    const uint8_t *window = corpus_held_out_window(corpus, CONTEXT, 0, 1);
-    const char *found = memmem(text, length, window, CONTEXT + 1);
-    assert_non_null(found);
-    const size_t after = length - (size_t)(found + 1 - text);
-    assert_null(memmem(found + 1, after, window, CONTEXT + 1)); /* there is but one such place */
-    return window - (found - text);
+    for (int i = 0; i < context; i++) {
+        assert_int_equal(inputs[i], (uint8_t)windows_text[at + i]);
+        assert_true(targets == NULL || targets[i] == (uint8_t)windows_text[at + 1 + i]);
+    }
+    return at;
+}
+
+static size_t held_out_at(const struct corpus *corpus, int context, int index, int count)
+{
+    uint32_t inputs[CONTEXT], targets[CONTEXT];
+    const size_t at = corpus_held_out_window(corpus, context, index, count, inputs, targets);
+    return checked(at, context, inputs, targets);
+}
+
+static size_t train_at(const struct corpus *corpus, int context, uint64_t seed, int64_t step,
+                       int sequence)
+{
+    uint32_t inputs[CONTEXT], targets[CONTEXT];
+    const size_t at = corpus_train_window(corpus, context, seed, step, sequence, inputs, targets);
+    return checked(at, context, inputs, targets);
+}
+
+static size_t calibration_at(const struct corpus *corpus, int context, uint64_t seed, int index)
+{
+    uint32_t inputs[CONTEXT];
+    const size_t at = corpus_calibration_window(corpus, context, seed, index, inputs);
+    return checked(at, context, inputs, NULL);
 }
 
 /* Draws of all held-out windows show which blocks are held out. */
@@ -38,7 +60,7 @@ static void find_blocks(struct setup *s)
     enum { DRAWS = 200000 };
     s->blocks = LENGTH / BLOCK;
     for (int i = 0; i < DRAWS; i++) {
-        const size_t at = (size_t)(corpus_held_out_window(s->corpus, CONTEXT, i, DRAWS) - s->base);
+        const size_t at = held_out_at(s->corpus, CONTEXT, i, DRAWS);
         s->held[at / BLOCK] = true;
     }
     for (int b = 0; b < s->blocks; b++) {
@@ -55,8 +77,7 @@ static struct setup *set_up(const struct cell_data *data)
     s->source.files = 1;
     text_write(&s->folder, "text", s->text, LENGTH, false, s->source.file[0]);
     assert_int_equal(corpus_load(&err, &s->source, data, &s->corpus), STATUS_OK);
-    s->base = find_base(s->corpus, s->text, LENGTH);
-    assert_memory_equal(s->base, s->text, LENGTH);
+    windows_text = s->text;
     find_blocks(s);
     return s;
 }
@@ -91,12 +112,12 @@ static void test_blocks(void **state)
     size_t train = 0;
     assert_int_equal(s->held_blocks, lround(0.25 * s->blocks));
     assert_false(s->held[s->blocks]); /* the last, shorter piece is no block */
-    assert_int_equal(corpus_bytes(s->corpus), LENGTH);
-    assert_int_equal(corpus_held_out_bytes(s->corpus), (size_t)s->held_blocks * BLOCK);
+    assert_int_equal(corpus_tokens(s->corpus), LENGTH);
+    assert_int_equal(corpus_held_out_tokens(s->corpus), (size_t)s->held_blocks * BLOCK);
     for (size_t i = 0; i < LENGTH; i++) {
         train += !no[i];
     }
-    assert_int_equal(corpus_train_bytes(s->corpus), train);
+    assert_int_equal(corpus_train_tokens(s->corpus), train);
     free(no);
     tear_down(s);
 }
@@ -110,13 +131,13 @@ static void test_held_out_windows(void **state)
     struct setup *s = set_up(&split);
     for (int c = 0; c < 3; c++) {
         int seen[LENGTH / BLOCK + 1] = {0};
-        const uint8_t *before = NULL;
+        size_t before = 0;
         for (int i = 0; i < COUNT; i++) {
-            const uint8_t *w = corpus_held_out_window(s->corpus, contexts[c], i, COUNT);
-            const size_t first = (size_t)(w - s->base), last = first + (size_t)contexts[c];
+            const size_t first = held_out_at(s->corpus, contexts[c], i, COUNT);
+            const size_t last = first + (size_t)contexts[c];
             assert_true(s->held[first / BLOCK] && s->held[last / BLOCK]);
-            assert_true(i == 0 || w > before);
-            before = w;
+            assert_true(i == 0 || first > before);
+            before = first;
             seen[first / BLOCK]++;
         }
         for (int b = 0; b < s->blocks; b++) {
@@ -124,8 +145,8 @@ static void test_held_out_windows(void **state)
             assert_true(s->held[b] ? fabs(seen[b] - share) < 0.05 * share + 2 : seen[b] == 0);
         }
         /* Each stands in the middle of its share: one alone is the second of three. */
-        assert_ptr_equal(corpus_held_out_window(s->corpus, contexts[c], 0, 1),
-                         corpus_held_out_window(s->corpus, contexts[c], 1, 3));
+        assert_int_equal(held_out_at(s->corpus, contexts[c], 0, 1),
+                         held_out_at(s->corpus, contexts[c], 1, 3));
     }
     tear_down(s);
 }
@@ -141,21 +162,21 @@ static void test_training_windows(void **state)
     for (int step = 0; step < STEPS; step++) {
         for (int q = 0; q < SEQUENCES; q++) {
             const int context = q % 2 ? CONTEXT : 16;
-            const uint8_t *w = corpus_train_window(s->corpus, context, 77, step, q);
-            assert_true(w >= s->base && w + context < s->base + LENGTH);
-            assert_null(memchr(no + (w - s->base), 1, (size_t)context + 1));
-            memset(seen + (w - s->base), 1, (size_t)context + 1);
+            const size_t at = train_at(s->corpus, context, 77, step, q);
+            assert_true(at + (size_t)context < LENGTH);
+            assert_null(memchr(no + at, 1, (size_t)context + 1));
+            memset(seen + at, 1, (size_t)context + 1);
         }
     }
     size_t reached = 0;
     for (size_t i = 0; i < LENGTH; i++) {
         reached += seen[i];
     }
-    assert_true(reached > 0.99 * (double)corpus_train_bytes(s->corpus));
+    assert_true(reached > 0.99 * (double)corpus_train_tokens(s->corpus));
     for (int i = 0; i < 20000; i++) {
-        const uint8_t *w = corpus_calibration_window(s->corpus, CONTEXT, 9, i);
-        assert_true(w >= s->base && w + CONTEXT < s->base + LENGTH);
-        assert_null(memchr(no + (w - s->base), 1, CONTEXT + 1));
+        const size_t at = calibration_at(s->corpus, CONTEXT, 9, i);
+        assert_true(at + CONTEXT < LENGTH);
+        assert_null(memchr(no + at, 1, CONTEXT + 1));
     }
     free(no);
     free(seen);
@@ -173,14 +194,14 @@ static void test_draws(void **state)
     double mean = 0;
     for (int i = 0; i < N; i++) {
         const int step = i / 8, q = i % 8;
-        const uint8_t *w = corpus_train_window(c, CONTEXT, 5, step, q);
-        assert_ptr_equal(w, corpus_train_window(c, CONTEXT, 5, step, q));
-        same[0] += w == corpus_train_window(c, CONTEXT, 6, step, q);
-        same[1] += w == corpus_train_window(c, CONTEXT, 5, step + 1, q);
-        same[2] += w == corpus_train_window(c, CONTEXT, 5, step, q + 1);
-        same[3] += w == corpus_train_window(c, CONTEXT, 5, step + (1ll << 32), q);
-        same[4] += w == corpus_calibration_window(c, CONTEXT, 5, i);
-        mean += (double)(w - s->base) / N;
+        const size_t at = train_at(c, CONTEXT, 5, step, q);
+        assert_int_equal(at, train_at(c, CONTEXT, 5, step, q));
+        same[0] += at == train_at(c, CONTEXT, 6, step, q);
+        same[1] += at == train_at(c, CONTEXT, 5, step + 1, q);
+        same[2] += at == train_at(c, CONTEXT, 5, step, q + 1);
+        same[3] += at == train_at(c, CONTEXT, 5, step + (1ll << 32), q);
+        same[4] += at == calibration_at(c, CONTEXT, 5, i);
+        mean += (double)at / N;
     }
     for (int i = 0; i < 5; i++) {
         assert_true(same[i] <= 1); /* by chance once in hundreds of runs */
@@ -208,8 +229,8 @@ static void test_split_seed(void **state)
     assert_memory_equal(a->held, b->held, sizeof a->held);
     assert_true(memcmp(a->held, c->held, sizeof a->held) != 0);
     for (int i = 0; i < 100; i++) {
-        assert_true(corpus_held_out_window(a->corpus, CONTEXT, i, 100) - a->base ==
-                    corpus_held_out_window(b->corpus, CONTEXT, i, 100) - b->base);
+        assert_int_equal(held_out_at(a->corpus, CONTEXT, i, 100),
+                         held_out_at(b->corpus, CONTEXT, i, 100));
     }
     tear_down(a), tear_down(b), tear_down(c);
 }
@@ -263,8 +284,11 @@ static void test_several_files(void **state)
         length += n;
     }
     assert_int_equal(corpus_load(&err, &source, &split, &corpus), STATUS_OK);
-    assert_int_equal(corpus_bytes(corpus), length);
-    assert_memory_equal(find_base(corpus, joined, length), joined, length);
+    assert_int_equal(corpus_tokens(corpus), length);
+    windows_text = joined;
+    for (int i = 0; i < 1000; i++) {
+        train_at(corpus, CONTEXT, 1, 0, i), held_out_at(corpus, CONTEXT, i, 1000);
+    }
     corpus_free(corpus);
     text_folder_remove(&folder, 3, source.file);
     free(text), free(joined);
@@ -355,8 +379,8 @@ static void test_too_small(void **state)
     /* Two blocks: one to train on, one to hold out. */
     text_write(&folder, "text", text, 2 * BLOCK, false, source.file[0]);
     assert_int_equal(corpus_load(&err, &source, &split, &corpus), STATUS_OK);
-    assert_int_equal(corpus_held_out_bytes(corpus), BLOCK);
-    assert_int_equal(corpus_train_bytes(corpus), BLOCK - GUARD);
+    assert_int_equal(corpus_held_out_tokens(corpus), BLOCK);
+    assert_int_equal(corpus_train_tokens(corpus), BLOCK - GUARD);
     corpus_free(corpus);
     /* Everything held out; a guard that eats what is left, and one that is longer than several blocks. */
     struct cell_data data = split;
@@ -432,10 +456,15 @@ static void test_corpus_cleaning(void **state)
         struct cell_data data = split;
         snprintf(data.cleaning, sizeof data.cleaning, "%s", i ? "gcide" : "none");
         assert_int_equal(corpus_load(&err, &source, &data, &corpus), STATUS_OK);
-        assert_true(i ? corpus_bytes(corpus) < copies * n * 4 / 5
-                      : corpus_bytes(corpus) == copies * n);
+        assert_true(i ? corpus_tokens(corpus) < copies * n * 4 / 5
+                      : corpus_tokens(corpus) == copies * n);
         for (int w = 0; w < 1000; w++) {
-            const uint8_t *window = corpus_train_window(corpus, CONTEXT, 1, 0, w);
+            uint32_t inputs[CONTEXT];
+            uint8_t window[CONTEXT];
+            corpus_train_window(corpus, CONTEXT, 1, 0, w, inputs, NULL);
+            for (int t = 0; t < CONTEXT; t++) {
+                window[t] = (uint8_t)inputs[t];
+            }
             assert_true(!i ||
                         (!memmem(window, CONTEXT, "[1913 W", 7) && !memchr(window, '{', CONTEXT)));
         }

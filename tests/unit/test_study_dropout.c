@@ -33,7 +33,7 @@ static void kept(enum block block, enum position position, int source,
                                      .activation = ACTIVATION_RELU,
                                      .bias = true,
                                      .vocabulary = D};
-    const uint8_t tokens[N] = {0};
+    const uint32_t tokens[N] = {0};
     const float *logits;
     assert_int_equal(layout_create(&err, &size, &shape, &l), STATUS_OK);
     assert_int_equal(model_create(&err, l, SEQUENCES, true, &m), STATUS_OK);

@@ -119,7 +119,7 @@ static void feed_forward(struct plain *m, int layer, const float *x, float *y)
     linear(m, layer, SITE_FFN_OUT, b->activated, y);
 }
 
-static void plain_forward(struct plain *m, const uint8_t *tokens)
+static void plain_forward(struct plain *m, const uint32_t *tokens)
 {
     const struct layout *l = m->l;
     float branch[2][N * D];
@@ -187,7 +187,7 @@ static void attention_gradient(struct plain *m, int layer, const float *dx, floa
     linear_gradient(m, layer, SITE_QKV, b->norm[0], dqkv, dnorm);
 }
 
-static void plain_backward(struct plain *m, const uint8_t *tokens, const uint8_t *targets,
+static void plain_backward(struct plain *m, const uint32_t *tokens, const uint32_t *targets,
                            float scale)
 {
     const struct layout *l = m->l;
@@ -286,7 +286,7 @@ static void check(const struct cell_model *model, enum precision precision,
     struct model *m;
     struct plain *plain = malloc(sizeof *plain);
     uint64_t seed = 12;
-    uint8_t tokens[N], targets[N];
+    uint32_t tokens[N], targets[N];
     float loss[N];
     const float *logits;
     const float scale = (precision == PRECISION_FP16 ? 1024.0f : 1.0f) / N;
@@ -299,8 +299,8 @@ static void check(const struct cell_model *model, enum precision precision,
         }
     }
     for (int i = 0; i < N; i++) {
-        tokens[i] = (uint8_t)(fixture_bits(&seed) % V);
-        targets[i] = (uint8_t)(fixture_bits(&seed) % V);
+        tokens[i] = (uint32_t)(fixture_bits(&seed) % V);
+        targets[i] = (uint32_t)(fixture_bits(&seed) % V);
     }
     plain_create(plain, l, precision, dropout, p);
     const struct weights w = {.master = p, .operands = plain->operands};

@@ -162,7 +162,7 @@ static void test_embed(void **state)
 {
     (void)state;
     enum { CONTEXT = 3, N = 2 * CONTEXT };
-    const uint8_t tokens[N] = {0, 255, 3, 3, 17, 128};
+    const uint32_t tokens[N] = {0, 255, 3, 3, 17, 128};
     FOR_EACH_ISA(k)
     {
         for (int w = 0; w < WIDTHS; w++) {

@@ -16,11 +16,11 @@ static void check_cross_entropy(const struct kernels *k, int v, float spread, fl
     uint64_t seed = 77 + v;
     float *logits = fixture_floats(&seed, n, spread), loss[ROWS];
     double *gradient = fixture_doubles(n), want[ROWS];
-    uint8_t targets[ROWS];
+    uint32_t targets[ROWS];
     for (int r = 0; r < ROWS; r++) {
         float *x = logits + (size_t)r * v;
         double sum = 0;
-        targets[r] = (uint8_t)(r == 0 ? 0 : r == 1 ? v - 1 : (int)(fixture_bits(&seed) % v));
+        targets[r] = (uint32_t)(r == 0 ? 0 : r == 1 ? v - 1 : (int)(fixture_bits(&seed) % v));
         for (int i = 0; i < v; i++) {
             x[i] += shift;
             sum += exp((double)x[i] - shift);
@@ -28,7 +28,7 @@ static void check_cross_entropy(const struct kernels *k, int v, float spread, fl
         want[r] = log(sum) + shift - x[targets[r]];
         for (int i = 0; i < v; i++) {
             gradient[(size_t)r * v + i] =
-                scale * (exp((double)x[i] - shift) / sum - (i == targets[r]));
+                scale * (exp((double)x[i] - shift) / sum - (i == (int)targets[r]));
         }
     }
     float *full = fixture_copy(n, logits), *half = malloc(n * sizeof *half);
@@ -79,7 +79,7 @@ static void test_cross_entropy_extremes(void **state)
     FOR_EACH_ISA(k)
     {
         float x[5] = {0, 1e30f, -1e30f, 5, 1}, loss;
-        const uint8_t right = 1, wrong = 2;
+        const uint32_t right = 1, wrong = 2;
         k->cross_entropy(PRECISION_FP32, 1, 5, &right, 1, x, &loss);
         assert_true(loss == 0);
         for (int i = 0; i < 5; i++) {

@@ -14,7 +14,7 @@ struct setup {
     struct layout *layout;
     struct model *model;
     float *p, *operands, *g;
-    uint8_t inputs[GOLDEN_WINDOWS * GOLDEN_CONTEXT], targets[GOLDEN_WINDOWS * GOLDEN_CONTEXT];
+    uint32_t inputs[GOLDEN_WINDOWS * GOLDEN_CONTEXT], targets[GOLDEN_WINDOWS * GOLDEN_CONTEXT];
 };
 
 enum { ROWS = GOLDEN_WINDOWS * GOLDEN_CONTEXT };

@@ -111,7 +111,7 @@ static void test_gradient(void **state)
     float *master = calloc(n, sizeof *master), *rounded = calloc(n, sizeof *rounded);
     float *gradient[2] = {calloc(n, sizeof(float)), calloc(n, sizeof(float))};
     uint16_t *packed = calloc(n, sizeof *packed);
-    uint8_t inputs[ROWS], targets[ROWS];
+    uint32_t inputs[ROWS], targets[ROWS];
     float loss[2][ROWS];
     uint64_t seed = 6;
     for (int i = 0; i < ROWS; i++) {

@@ -122,7 +122,8 @@ static void collect(struct setting *s, const struct quantized_site *quantized, s
     model_watch_blocks(s->model, see_output, seen);
     for (int w = 0; w < probed; w++) {
         const float *logits;
-        const uint8_t *text = corpus_held_out_window(s->corpus, CONTEXT, w * all / probed, all);
+        uint32_t text[CONTEXT];
+        corpus_held_out_window(s->corpus, CONTEXT, w * all / probed, all, text, NULL);
         assert_int_equal(model_forward(&s->err, s->model, &weights, PRECISION_FP32, &none, text, 1,
                                        see_input, seen, &logits),
                          STATUS_OK);

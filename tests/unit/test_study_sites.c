@@ -221,7 +221,7 @@ static void run_bench(struct bench *b, const struct quantizer *q)
     struct quantized *quantized;
     const struct weights weights = {.master = b->master, .operands = b->master};
     const struct dropout none = {0};
-    const uint8_t tokens[ROWS] = {0};
+    const uint32_t tokens[ROWS] = {0};
     const float *logits;
     struct parameters flat = parameters_flat(b->layout, b->master);
     if (quantized_create(&err, &flat, q, &b->calibration, &quantized) != STATUS_OK) {
