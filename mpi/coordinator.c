@@ -18,10 +18,7 @@ struct coordinator {
     struct session *session;
     struct peers *peers;
     int workers;
-    int *
-        idle; /* stack of workers that wait for a cell; fenced ones are skipped when they are due */
-    int idles;
-    bool exhausted;       /* a worker asked for a cell and there was none */
+    int *member;          /* (workers): of the team that is being formed */
     bool stopping;        /* hand out nothing more; workers were told */
     struct error failure; /* that ends the run */
 };
@@ -34,8 +31,8 @@ static int create(struct error *err, int workers, struct coordinator **coordinat
     *coordinator = c;
     CHECK(err, c != NULL, STATUS_FAILED, "out of memory");
     c->workers = workers;
-    c->idle = calloc((size_t)workers, sizeof *c->idle);
-    CHECK(err, c->idle, STATUS_FAILED, "out of memory for %d workers", workers);
+    c->member = calloc((size_t)workers, sizeof *c->member);
+    CHECK(err, c->member, STATUS_FAILED, "out of memory for %d workers", workers);
     TRY(peers_create(err, workers, &c->peers));
 cleanup:
     return status;
@@ -45,7 +42,7 @@ static void destroy(struct coordinator *c)
 {
     if (c) {
         peers_free(c->peers);
-        free(c->idle);
+        free(c->member);
         free(c);
     }
 }
@@ -99,7 +96,6 @@ static int on_result(struct error *err, struct coordinator *c, int w, const MPI_
     c->peers->peer[w].busy = false;
     c->peers->peer[w].patience = 0;
     c->peers->busy--;
-    c->idle[c->idles++] = w;
     if (session_result(&c->failure, c->session, w, &outcome) != STATUS_OK) {
         TRY(stop(err, c));
     }
@@ -131,7 +127,6 @@ static int handle(struct error *err, struct coordinator *c, const MPI_Status *me
         ready.host[sizeof ready.host - 1] = '\0';
         peers_ready(c->peers, w, &ready);
         session_ready(c->session, w, ready.host);
-        c->idle[c->idles++] = w;
         break;
     }
     case TAG_NEWS:
@@ -198,27 +193,21 @@ cleanup:
 static int hand_out(struct error *err, struct coordinator *c)
 {
     int status = STATUS_OK;
-    c->exhausted = false;
-    while (c->idles > 0 && !c->stopping) {
-        int w = c->idle[c->idles - 1];
-        struct peer *peer = &c->peers->peer[w];
+    while (!c->stopping) {
         const struct cell *cell = NULL;
-        if (peer->fenced) {
-            c->idles--;
-            continue;
-        }
-        if (session_next(&c->failure, c->session, w, &cell, &peer->assignment.attempts) !=
+        int attempts = 0, width = 0;
+        if (session_next(&c->failure, c->session, &cell, &attempts, &width, c->member) !=
             STATUS_OK) {
             TRY(stop(err, c));
             break;
         }
         if (cell == NULL) {
-            c->exhausted = true;
             break;
         }
-        c->idles--;
+        struct peer *peer = &c->peers->peer[c->member[0]];
+        peer->assignment.attempts = attempts;
         peer->assignment.cell = *cell;
-        TRY(peers_send_cell(err, c->peers, w));
+        TRY(peers_send_cell(err, c->peers, c->member[0]));
     }
 cleanup:
     return status;
@@ -259,7 +248,7 @@ static int conduct(struct error *err, struct coordinator *c)
         }
         TRY(hand_out(err, c));
         TRY(commit(err, c));
-        if (c->peers->busy == 0 && (c->stopping || c->exhausted)) {
+        if (c->peers->busy == 0 && (c->stopping || session_exhausted(c->session))) {
             break;
         }
         if (session_tick(&c->failure, c->session) != STATUS_OK) {

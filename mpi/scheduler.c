@@ -3,52 +3,21 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Enough of a running cell is done to extrapolate from it. */
-static const double least_fraction = 0.02;
-
-struct kind {
-    int first, length;        /* its heap: heap[first … first + length) */
-    double pending;           /* sum of the seconds in it */
-    double expected, elapsed; /* sums over finished cells */
-};
-
-struct holder {
-    int cell;     /* −1 = idle */
-    bool suspect; /* the cell was put off before */
-    bool retired;
-    double since;
-    double fraction;
-};
-
-struct scheduler {
-    int count, workers, kinds;
-    struct scheduler_item *item;
-    enum cell_status *status;
-    int *heap; /* pending cells, one max-heap per kind, end to end */
-    struct kind *kind;
-    struct holder *holder;
-    int counts[CELL_QUARANTINED + 1];
-    int *late; /* (count): pending cells that were put off */
-    int lates;
-    int suspects;             /* running cells that were put off before */
-    int living;               /* workers that are not retired */
-    double expected, elapsed; /* sums over all kinds */
-    double *scratch;          /* (count + workers), for scheduler_eta */
-};
+#include "mpi/scheduler_state.h"
 
 bool scheduler_allowed(enum cell_status from, enum cell_status to)
 {
     static const bool allowed[CELL_QUARANTINED + 1][CELL_QUARANTINED + 1] = {
-        [CELL_PENDING] = {[CELL_RUNNING] = true, /* handed out */
+        [CELL_PENDING] = {[CELL_RUNNING] = true, /* started */
                           [CELL_DONE] = true,    /* the rest: known from an earlier run */
                           [CELL_DIVERGED] = true,
                           [CELL_FAILED] = true,
                           [CELL_QUARANTINED] = true},
-        [CELL_RUNNING] = {[CELL_PENDING] = true, /* interrupted, or its worker is lost */
+        [CELL_RUNNING] = {[CELL_PENDING] = true, /* interrupted, or a worker is lost */
                           [CELL_DONE] = true,
                           [CELL_DIVERGED] = true,
                           [CELL_FAILED] = true,
-                          [CELL_QUARANTINED] = true}, /* its worker is lost once too often */
+                          [CELL_QUARANTINED] = true}, /* a worker is lost once too often */
         /* An end is an end: what is tried again begins a new run as pending. */
     };
     return from <= CELL_QUARANTINED && to <= CELL_QUARANTINED && allowed[from][to];
@@ -69,58 +38,90 @@ cleanup:
     return status;
 }
 
-/* Longer first; equal lengths in the study's order. */
-static bool before(const struct scheduler *s, int a, int b)
+/* ---- create ---- */
+
+struct sortable {
+    int cell, kind, width;
+    double seconds;
+};
+
+/* Widest first; of one width by kind; longer first; equal lengths in the study's order. */
+static int in_order(const void *a, const void *b)
 {
-    double x = s->item[a].seconds, y = s->item[b].seconds;
-    return x > y || (x == y && a < b);
+    const struct sortable *x = a, *y = b;
+    if (x->width != y->width) {
+        return y->width - x->width;
+    }
+    if (x->kind != y->kind) {
+        return x->kind - y->kind;
+    }
+    if (x->seconds != y->seconds) {
+        return x->seconds > y->seconds ? -1 : 1;
+    }
+    return x->cell - y->cell;
 }
 
-static void sift_down(const struct scheduler *s, int *heap, int length, int at)
+static bool power_of_two(int n)
 {
-    for (;;) {
-        int best = at;
-        for (int child = 2 * at + 1; child <= 2 * at + 2 && child < length; child++) {
-            if (before(s, heap[child], heap[best])) {
-                best = child;
-            }
+    return n > 0 && (n & (n - 1)) == 0;
+}
+
+static int check_items(struct error *err, const struct scheduler_item *item, int count, int *kinds)
+{
+    int status = STATUS_OK;
+    *kinds = 1;
+    for (int i = 0; i < count; i++) {
+        const struct scheduler_item *x = &item[i];
+        CHECK(err,
+              isfinite(x->seconds) && x->seconds > 0 && x->kind >= 0 && x->kind < SCHEDULER_KINDS,
+              STATUS_FAILED, "scheduler: cell %d has cost %g and kind %d", i, x->seconds, x->kind);
+        CHECK(err,
+              power_of_two(x->width) && power_of_two(x->most) && x->most >= x->width &&
+                  x->gain >= 0 && x->gain <= 1,
+              STATUS_FAILED, "scheduler: cell %d needs %d workers, can use %d, with a gain of %g",
+              i, x->width, x->most, x->gain);
+        *kinds = x->kind >= *kinds ? x->kind + 1 : *kinds;
+    }
+cleanup:
+    return status;
+}
+
+/* Give each cell its place. */
+static int arrange(struct error *err, struct scheduler *s)
+{
+    int status = STATUS_OK;
+    struct sortable *sortable = calloc((size_t)s->count + 1, sizeof *sortable);
+    CHECK(err, sortable != NULL, STATUS_FAILED, "scheduler: out of memory for %d cells", s->count);
+    for (int i = 0; i < s->count; i++) {
+        const struct scheduler_item *item = &s->item[i];
+        sortable[i] = (struct sortable){i, item->kind, item->width, item->seconds};
+    }
+    qsort(sortable, (size_t)s->count, sizeof *sortable, in_order);
+    for (int at = 0; at < s->count; at++) {
+        const struct sortable *x = &sortable[at];
+        s->classes += at == 0 || x->kind != x[-1].kind || x->width != x[-1].width;
+    }
+    s->class = calloc((size_t)s->classes + 1, sizeof *s->class);
+    CHECK(err, s->class != NULL, STATUS_FAILED, "scheduler: out of memory for %d classes",
+          s->classes);
+    struct scheduler_class *class = s->class - 1;
+    for (int at = 0; at < s->count; at++) {
+        const struct sortable *x = &sortable[at];
+        if (at == 0 || x->kind != x[-1].kind || x->width != x[-1].width) {
+            class ++;
+            *class = (struct scheduler_class){.kind = x->kind, .width = x->width, .first = at};
         }
-        if (best == at) {
-            return;
-        }
-        int swap = heap[at];
-        heap[at] = heap[best];
-        heap[best] = swap;
-        at = best;
+        class->length++;
+        class->pending++;
+        class->seconds += x->seconds;
+        s->class_of[x->cell] = (int)(class - s->class);
+        s->order[at] = x->cell;
+        s->place[x->cell] = at;
+        bits_set(&s->pending, at);
     }
-}
-
-static void push(struct scheduler *s, int cell)
-{
-    struct kind *kind = &s->kind[s->item[cell].kind];
-    int *heap = s->heap + kind->first;
-    int at = kind->length++;
-    for (; at > 0 && before(s, cell, heap[(at - 1) / 2]); at = (at - 1) / 2) {
-        heap[at] = heap[(at - 1) / 2];
-    }
-    heap[at] = cell;
-    kind->pending += s->item[cell].seconds;
-}
-
-/* Take position `at` out of a kind's heap. */
-static void pull(struct scheduler *s, struct kind *kind, int at)
-{
-    int *heap = s->heap + kind->first;
-    int last = heap[--kind->length];
-    kind->pending = kind->length > 0 ? kind->pending - s->item[heap[at]].seconds : 0;
-    if (at == kind->length) {
-        return;
-    }
-    for (; at > 0 && before(s, last, heap[(at - 1) / 2]); at = (at - 1) / 2) {
-        heap[at] = heap[(at - 1) / 2];
-    }
-    heap[at] = last;
-    sift_down(s, heap, kind->length, at);
+cleanup:
+    free(sortable);
+    return status;
 }
 
 int scheduler_create(struct error *err, const struct scheduler_item *item, int count, int workers,
@@ -128,51 +129,45 @@ int scheduler_create(struct error *err, const struct scheduler_item *item, int c
 {
     int status = STATUS_OK;
     struct scheduler *s = NULL;
+    int kinds = 0;
 
     *scheduler = NULL;
     CHECK(err, count >= 0 && workers > 0, STATUS_FAILED, "scheduler: %d cells on %d workers", count,
           workers);
-    int kinds = 1;
-    for (int i = 0; i < count; i++) {
-        CHECK(err,
-              isfinite(item[i].seconds) && item[i].seconds > 0 && item[i].kind >= 0 &&
-                  item[i].kind < SCHEDULER_KINDS,
-              STATUS_FAILED, "scheduler: cell %d has cost %g and kind %d", i, item[i].seconds,
-              item[i].kind);
-        kinds = item[i].kind >= kinds ? item[i].kind + 1 : kinds;
-    }
+    TRY(check_items(err, item, count, &kinds));
 
     size_t n = (size_t)count + 1;
     s = calloc(1, sizeof *s);
     CHECK(err, s != NULL, STATUS_FAILED, "scheduler: out of memory");
     s->count = count;
-    s->workers = s->living = workers;
+    s->workers = s->living = s->absents = workers;
     s->kinds = kinds;
+    s->reserved = -1;
     s->item = calloc(n, sizeof *s->item);
     s->status = calloc(n, sizeof *s->status); /* CELL_PENDING */
-    s->heap = calloc(n, sizeof *s->heap);
-    s->late = calloc(n, sizeof *s->late);
+    s->team = calloc(n, sizeof *s->team);
+    s->class_of = calloc(n, sizeof *s->class_of);
+    s->order = calloc(n, sizeof *s->order);
+    s->place = calloc(n, sizeof *s->place);
     s->kind = calloc((size_t)kinds, sizeof *s->kind);
-    s->holder = calloc((size_t)workers, sizeof *s->holder);
-    s->scratch = calloc(n + (size_t)workers, sizeof *s->scratch);
-    CHECK(err, s->item && s->status && s->heap && s->late && s->kind && s->holder && s->scratch,
+    s->late = calloc(n, sizeof *s->late);
+    s->wide = calloc(n, sizeof *s->wide);
+    s->running = calloc(n, sizeof *s->running);
+    s->worker = calloc((size_t)workers, sizeof *s->worker); /* WORKER_ABSENT */
+    s->load = calloc((size_t)workers, sizeof *s->load);
+    s->span = calloc(n, sizeof *s->span);
+    bool made = bits_create(&s->pending, count);
+    made = bits_create(&s->idle, workers) && made;
+    CHECK(err,
+          made && s->item && s->status && s->team && s->class_of && s->order && s->place &&
+              s->kind && s->late && s->wide && s->running && s->worker && s->load && s->span,
           STATUS_FAILED, "scheduler: out of memory for %d cells", count);
 
     for (int i = 0; i < count; i++) {
         s->item[i] = item[i];
-        s->kind[item[i].kind].length++;
+        s->team[i] = (struct scheduler_team){.width = item[i].width, .leader = -1};
     }
-    for (int k = 0, first = 0; k < kinds; k++) {
-        s->kind[k].first = first;
-        first += s->kind[k].length;
-        s->kind[k].length = 0;
-    }
-    for (int i = 0; i < count; i++) {
-        push(s, i);
-    }
-    for (int w = 0; w < workers; w++) {
-        s->holder[w].cell = -1;
-    }
+    TRY(arrange(err, s));
     s->counts[CELL_PENDING] = count;
     *scheduler = s;
     s = NULL;
@@ -188,228 +183,275 @@ void scheduler_free(struct scheduler *s)
     }
     free(s->item);
     free(s->status);
-    free(s->heap);
-    free(s->late);
+    free(s->team);
+    free(s->class);
+    free(s->class_of);
+    free(s->order);
+    free(s->place);
+    bits_free(&s->pending);
     free(s->kind);
-    free(s->holder);
-    free(s->scratch);
+    free(s->late);
+    free(s->wide);
+    free(s->running);
+    free(s->worker);
+    bits_free(&s->idle);
+    free(s->load);
+    free(s->span);
     free(s);
 }
 
-static void learn(struct scheduler *s, int cell, double seconds)
+/* ---- workers ---- */
+
+static bool is_member(const struct scheduler *s, const struct scheduler_worker *worker)
 {
-    if (!isfinite(seconds) || seconds <= 0) {
-        return;
-    }
-    struct kind *kind = &s->kind[s->item[cell].kind];
-    kind->expected += s->item[cell].seconds;
-    kind->elapsed += seconds;
-    s->expected += s->item[cell].seconds;
-    s->elapsed += seconds;
+    return worker->place == WORKER_MEMBER && s->team[worker->cell].leader >= 0 &&
+           s->team[worker->cell].serial == worker->serial;
 }
 
-/* Real seconds per expected second; `unknown` while nothing has finished. */
-static double factor(const struct scheduler *s, const struct kind *kind, double unknown)
+/* Take the worker from where it is. */
+static void leave(struct scheduler *s, int w)
 {
-    if (kind->expected > 0) {
-        return kind->elapsed / kind->expected;
+    struct scheduler_worker *worker = &s->worker[w];
+    if (worker->place == WORKER_ABSENT) {
+        s->absents--;
+    } else if (worker->place == WORKER_IDLE) {
+        bits_clear(&s->idle, w);
+        s->idles--;
+    } else if (is_member(s, worker)) {
+        s->team[worker->cell].held--;
+    } else if (worker->place == WORKER_MEMBER) {
+        s->leaving--;
     }
-    return s->expected > 0 ? s->elapsed / s->expected : unknown;
+}
+
+void scheduler_ready(struct scheduler *s, int worker)
+{
+    if (worker >= 0 && worker < s->workers && s->worker[worker].place != WORKER_RETIRED) {
+        leave(s, worker);
+        s->worker[worker].place = WORKER_IDLE;
+        bits_set(&s->idle, worker);
+        s->idles++;
+    }
+}
+
+void scheduler_retire(struct scheduler *s, int worker)
+{
+    if (worker >= 0 && worker < s->workers && s->worker[worker].place != WORKER_RETIRED) {
+        leave(s, worker);
+        s->worker[worker].place = WORKER_RETIRED;
+        s->living--;
+    }
+}
+
+int scheduler_holds(const struct scheduler *s, int worker)
+{
+    return worker >= 0 && worker < s->workers && is_member(s, &s->worker[worker])
+               ? s->worker[worker].cell
+               : -1;
+}
+
+/* ---- cells ---- */
+
+/* The cell is among the pending ones. */
+static void enter(struct scheduler *s, int cell)
+{
+    struct scheduler_class *class = &s->class[s->class_of[cell]];
+    bits_set(&s->pending, s->place[cell]);
+    class->pending++;
+    class->seconds += s->item[cell].seconds;
+}
+
+static bool remove_from(int *list, int *length, int cell)
+{
+    for (int i = 0; i < *length; i++) {
+        if (list[i] == cell) {
+            list[i] = list[--*length];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The pending cell is no longer among them, wherever it was. *suspect: it had been put off. */
+static void withdraw(struct scheduler *s, int cell, bool *suspect)
+{
+    struct scheduler_class *class = &s->class[s->class_of[cell]];
+    *suspect = false;
+    if (bits_has(&s->pending, s->place[cell])) {
+        bits_clear(&s->pending, s->place[cell]);
+        class->pending--;
+        class->seconds = class->pending > 0 ? class->seconds - s->item[cell].seconds : 0;
+    } else if (!remove_from(s->wide, &s->wides, cell)) {
+        *suspect = remove_from(s->late, &s->lates, cell);
+    }
+    s->reserved = s->reserved == cell ? -1 : s->reserved;
 }
 
 int scheduler_adopt(struct error *err, struct scheduler *s, int cell, enum cell_status to,
                     double seconds)
 {
     int status = STATUS_OK;
+    bool suspect = false;
     CHECK(err, to != CELL_PENDING && to != CELL_RUNNING, STATUS_FAILED,
           "scheduler: a cell cannot be adopted as %s", cell_status_name(to));
     CHECK(err, cell >= 0 && cell < s->count && s->status[cell] == CELL_PENDING, STATUS_FAILED,
           "scheduler: cell %d is not pending and cannot be adopted", cell);
     TRY(move(err, s, cell, to));
-    struct kind *kind = &s->kind[s->item[cell].kind];
-    const int *heap = s->heap + kind->first;
-    for (int at = 0; at < kind->length; at++) { /* linear, but only when a run is opened */
-        if (heap[at] == cell) {
-            pull(s, kind, at);
-            break;
-        }
-    }
+    withdraw(s, cell, &suspect);
     if (to == CELL_DONE || to == CELL_DIVERGED) {
-        learn(s, cell, seconds);
+        scheduler_learn(s, cell, seconds);
     }
 cleanup:
     return status;
 }
 
-static int holder_of(struct error *err, struct scheduler *s, int worker, struct holder **holder)
+/* The first of the `width` idle workers that lie closest together: neighbours are likely to be on one node. */
+static int closest(const struct scheduler *s, int width)
 {
-    int status = STATUS_OK;
-    CHECK(err, worker >= 0 && worker < s->workers, STATUS_FAILED, "scheduler: no worker %d",
-          worker);
-    *holder = &s->holder[worker];
-cleanup:
-    return status;
-}
-
-/* The kind whose longest cell is expected to take longest; NULL = none is pending. */
-static struct kind *longest_kind(const struct scheduler *s)
-{
-    struct kind *best = NULL;
-    double longest = 0;
-    for (int k = 0; k < s->kinds; k++) {
-        struct kind *kind = &s->kind[k];
-        if (kind->length == 0) {
-            continue;
+    int first = bits_next(&s->idle, 0), last = first, best = first, least = s->workers;
+    for (int i = 1; i < width; i++) {
+        last = bits_next(&s->idle, last + 1);
+    }
+    while (last < s->workers && least >= width) {
+        if (last - first < least) {
+            least = last - first;
+            best = first;
         }
-        int top = s->heap[kind->first];
-        double seconds = s->item[top].seconds * factor(s, kind, 1);
-        if (best == NULL || seconds > longest ||
-            (seconds == longest && top < s->heap[best->first])) {
-            best = kind;
-            longest = seconds;
-        }
+        first = bits_next(&s->idle, first + 1);
+        last = bits_next(&s->idle, last + 1);
     }
     return best;
 }
 
-/* Position in `late` of the cell to hand out before all others, or −1. Put off, a long cell would
- * run alone at the end: its turn comes when the others take no longer than it on all workers. But
- * there must be more workers than it and its like can kill, or the others would not be done. */
-static int due_suspect(const struct scheduler *s, bool others)
-{
-    int longest = -1;
-    double seconds = 0, pending = 0;
-    for (int at = 0; at < s->lates; at++) {
-        double expected = scheduler_expected(s, s->late[at]);
-        if (expected > seconds) {
-            longest = at;
-            seconds = expected;
-        }
-    }
-    if (longest < 0 || !others) {
-        return longest;
-    }
-    for (int k = 0; k < s->kinds; k++) {
-        pending += s->kind[k].pending * factor(s, &s->kind[k], 1);
-    }
-    return s->living > s->suspects + s->lates && seconds * s->living >= pending ? longest : -1;
-}
-
-int scheduler_peek(const struct scheduler *s)
-{
-    const struct kind *best = longest_kind(s);
-    int suspect = due_suspect(s, best != NULL);
-    return suspect >= 0 ? s->late[suspect] : best != NULL ? s->heap[best->first] : -1;
-}
-
-int scheduler_next(struct error *err, struct scheduler *s, int worker, double now, int *cell)
+int scheduler_start(struct error *err, struct scheduler *s, double now, int *cell, int *width,
+                    int *member)
 {
     int status = STATUS_OK;
-    struct holder *holder = NULL;
+    bool suspect = false;
+    int chosen = scheduler_choose(s, now, width);
+    struct scheduler_team *team = NULL;
 
     *cell = -1;
-    TRY(holder_of(err, s, worker, &holder));
-    CHECK(err, holder->cell < 0 && !holder->retired, STATUS_FAILED,
-          "scheduler: worker %d asks while it %s cell %d", worker,
-          holder->retired ? "is retired, after" : "holds", holder->cell);
-    struct kind *best = longest_kind(s);
-    int suspect = due_suspect(s, best != NULL);
-    if (best == NULL && suspect < 0) {
+    if (chosen < 0) {
         goto cleanup;
     }
-    int chosen = suspect >= 0 ? s->late[suspect] : s->heap[best->first];
     TRY(move(err, s, chosen, CELL_RUNNING));
-    if (suspect < 0) {
-        pull(s, best, 0);
-    } else {
-        s->late[suspect] = s->late[--s->lates];
-        s->suspects++;
+    withdraw(s, chosen, &suspect);
+    s->suspects += suspect;
+    team = &s->team[chosen];
+    *team = (struct scheduler_team){
+        .width = *width,
+        .held = *width,
+        .serial = team->serial + 1,
+        .at = s->counts[CELL_RUNNING] - 1,
+        .suspect = suspect,
+        .widened = *width > s->item[chosen].width,
+        .since = now,
+        .fraction = team->base,
+        .base = team->base,
+    };
+    s->running[team->at] = chosen;
+    team->leader = closest(s, *width);
+    for (int i = 0, w = team->leader; i < *width; i++) {
+        member[i] = w;
+        bits_clear(&s->idle, w);
+        s->worker[w] = (struct scheduler_worker){WORKER_MEMBER, chosen, team->serial};
+        w = bits_next(&s->idle, w);
     }
-    *holder = (struct holder){.cell = chosen, .suspect = suspect >= 0, .since = now};
+    s->idles -= *width;
     *cell = chosen;
 cleanup:
     return status;
 }
 
-static void drop(struct scheduler *s, struct holder *holder)
+int scheduler_peek(struct scheduler *s, double now)
 {
-    s->suspects -= holder->suspect;
-    holder->suspect = false;
-    holder->cell = -1;
+    int width = 0;
+    return scheduler_choose(s, now, &width);
 }
 
-int scheduler_finish(struct error *err, struct scheduler *s, int worker, int cell,
-                     enum cell_status to, double seconds)
+/* The running cell runs no longer and becomes `to`. */
+static int end(struct error *err, struct scheduler *s, int cell, enum cell_status to)
 {
     int status = STATUS_OK;
-    struct holder *holder = NULL;
-
-    TRY(holder_of(err, s, worker, &holder));
-    CHECK(err, cell >= 0 && holder->cell == cell, STATUS_FAILED,
-          "scheduler: worker %d ends cell %d, but holds %d", worker, cell, holder->cell);
-    CHECK(err, to != CELL_PENDING, STATUS_FAILED, "scheduler: a cell cannot end as pending");
+    CHECK(err, cell >= 0 && cell < s->count && s->status[cell] == CELL_RUNNING, STATUS_FAILED,
+          "scheduler: cell %d does not run and cannot end", cell);
     TRY(move(err, s, cell, to));
-    drop(s, holder);
-    if (to == CELL_DONE) { /* diverged and failed cells end early and would teach too low a cost */
-        learn(s, cell, seconds);
-    }
+    struct scheduler_team *team = &s->team[cell];
+    int last = s->running[s->counts[CELL_RUNNING]];
+    s->running[team->at] = last;
+    s->team[last].at = team->at;
+    s->suspects -= team->suspect;
+    s->leaving += team->held;
+    s->ended = s->now;
+    team->held = 0;
+    team->leader = -1;
 cleanup:
     return status;
 }
 
-/* The worker's cell becomes pending; *cell = −1 if it holds none. */
-static int give_back(struct error *err, struct scheduler *s, int worker, int *cell)
+int scheduler_finish(struct error *err, struct scheduler *s, int cell, enum cell_status to,
+                     double seconds)
 {
     int status = STATUS_OK;
-    struct holder *holder = NULL;
-
-    *cell = -1;
-    TRY(holder_of(err, s, worker, &holder));
-    if (holder->cell >= 0) {
-        TRY(move(err, s, holder->cell, CELL_PENDING));
-        *cell = holder->cell;
-        drop(s, holder);
+    CHECK(err, to != CELL_PENDING && to != CELL_RUNNING, STATUS_FAILED,
+          "scheduler: a cell cannot end as %s", cell_status_name(to));
+    TRY(end(err, s, cell, to));
+    if (to == CELL_DONE) { /* diverged and failed cells end early and would teach too low a cost */
+        scheduler_learn(s, cell, seconds);
     }
 cleanup:
     return status;
 }
 
-int scheduler_take_back(struct error *err, struct scheduler *s, int worker, int *cell)
+int scheduler_take_back(struct error *err, struct scheduler *s, int cell)
 {
-    int status = give_back(err, s, worker, cell);
-    if (*cell >= 0) {
-        push(s, *cell);
+    int status = STATUS_OK;
+    TRY(end(err, s, cell, CELL_PENDING));
+    struct scheduler_team *team = &s->team[cell];
+    team->base = 0;
+    if (team->target > 0) { /* it was saved when it stopped */
+        team->width = team->target;
+        team->base = team->fraction;
+        s->wide[s->wides++] = cell;
+    } else {
+        team->width = s->item[cell].width;
+        enter(s, cell);
     }
+cleanup:
     return status;
 }
 
-int scheduler_put_off(struct error *err, struct scheduler *s, int worker, int *cell)
+int scheduler_put_off(struct error *err, struct scheduler *s, int cell)
 {
-    int status = give_back(err, s, worker, cell);
-    if (*cell >= 0) {
-        s->late[s->lates++] = *cell;
-    }
+    int status = STATUS_OK;
+    TRY(end(err, s, cell, CELL_PENDING));
+    s->team[cell].width = s->item[cell].width;
+    s->team[cell].base = 0;
+    s->late[s->lates++] = cell;
+cleanup:
     return status;
 }
 
-void scheduler_retire(struct scheduler *s, int worker)
+static bool runs(const struct scheduler *s, int cell)
 {
-    if (worker >= 0 && worker < s->workers && !s->holder[worker].retired) {
-        s->holder[worker].retired = true;
-        s->living--;
+    return cell >= 0 && cell < s->count && s->status[cell] == CELL_RUNNING;
+}
+
+void scheduler_progress(struct scheduler *s, int cell, double fraction)
+{
+    if (runs(s, cell) && fraction >= 0) {
+        struct scheduler_team *team = &s->team[cell];
+        team->fraction = fraction < 1 ? fraction : 1;
+        team->base = team->base < team->fraction ? team->base : team->fraction;
     }
 }
 
-void scheduler_progress(struct scheduler *s, int worker, double fraction)
+void scheduler_resumed(struct scheduler *s, int cell, double fraction)
 {
-    if (worker >= 0 && worker < s->workers && s->holder[worker].cell >= 0 && fraction >= 0) {
-        s->holder[worker].fraction = fraction < 1 ? fraction : 1;
+    if (runs(s, cell) && fraction >= 0) {
+        s->team[cell].fraction = s->team[cell].base = fraction < 1 ? fraction : 1;
     }
-}
-
-int scheduler_holds(const struct scheduler *s, int worker)
-{
-    return worker >= 0 && worker < s->workers ? s->holder[worker].cell : -1;
 }
 
 enum cell_status scheduler_status(const struct scheduler *s, int cell)
@@ -422,100 +464,12 @@ int scheduler_count(const struct scheduler *s, enum cell_status status)
     return s->counts[status];
 }
 
-double scheduler_expected(const struct scheduler *s, int cell)
+int scheduler_width(const struct scheduler *s, int cell)
 {
-    return s->item[cell].seconds * factor(s, &s->kind[s->item[cell].kind], 1);
+    return s->team[cell].width;
 }
 
-/* Before any cell has finished: the factor that the running ones point to, else NaN. */
-static double factor_of_running(const struct scheduler *s, double now)
+int scheduler_leader(const struct scheduler *s, int cell)
 {
-    double expected = 0, elapsed = 0;
-    for (int w = 0; w < s->workers; w++) {
-        const struct holder *holder = &s->holder[w];
-        if (holder->cell >= 0 && holder->fraction >= least_fraction) {
-            expected += s->item[holder->cell].seconds * holder->fraction;
-            elapsed += now - holder->since;
-        }
-    }
-    return expected > 0 ? elapsed / expected : NAN;
-}
-
-static int longer_first(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x > y ? -1 : x < y;
-}
-
-/* Restore a min-heap of times after times[at] has grown. */
-static void sift_time(double *times, int length, int at)
-{
-    for (;;) {
-        int least = at;
-        for (int child = 2 * at + 1; child <= 2 * at + 2 && child < length; child++) {
-            if (times[child] < times[least]) {
-                least = child;
-            }
-        }
-        if (least == at) {
-            return;
-        }
-        double swap = times[at];
-        times[at] = times[least];
-        times[least] = swap;
-        at = least;
-    }
-}
-
-double scheduler_eta(struct scheduler *s, double now)
-{
-    double guess = s->expected > 0 ? NAN : factor_of_running(s, now);
-    double *pending = s->scratch, *load = s->scratch + s->count;
-    double last = 0;
-    int count = 0, living = 0;
-
-    for (int w = 0; w < s->workers; w++) {
-        const struct holder *holder = &s->holder[w];
-        if (holder->retired) {
-            continue;
-        }
-        load[living] = 0;
-        if (holder->cell >= 0) {
-            const struct scheduler_item *item = &s->item[holder->cell];
-            double elapsed = now - holder->since, fraction = holder->fraction;
-            double left = fraction >= least_fraction
-                              ? elapsed * (1 - fraction) / fraction
-                              : item->seconds * factor(s, &s->kind[item->kind], guess) - elapsed;
-            load[living] = left < 0 ? 0 : left;
-        }
-        last = load[living] > last || isnan(load[living]) ? load[living] : last;
-        living++;
-    }
-    for (int k = 0; k < s->kinds; k++) {
-        const struct kind *kind = &s->kind[k];
-        double rate = factor(s, kind, guess);
-        for (int at = 0; at < kind->length; at++) {
-            pending[count++] = s->item[s->heap[kind->first + at]].seconds * rate;
-        }
-    }
-    for (int i = 0; i < s->lates; i++) {
-        const struct scheduler_item *item = &s->item[s->late[i]];
-        pending[count++] = item->seconds * factor(s, &s->kind[item->kind], guess);
-    }
-    if (count > 0 && living == 0) {
-        return NAN;
-    }
-    if (isnan(last) || (count > 0 && isnan(pending[0]))) {
-        return NAN;
-    }
-    qsort(pending, (size_t)count, sizeof *pending, longer_first);
-    for (int w = living / 2; w >= 0; w--) {
-        sift_time(load, living, w);
-    }
-    for (int i = 0; i < count; i++) {
-        load[0] += pending[i];
-        last = load[0] > last ? load[0] : last;
-        sift_time(load, living, 0);
-    }
-    return last;
+    return s->team[cell].leader;
 }

@@ -96,9 +96,9 @@ static int run_cells(struct error *err, struct serial *serial, struct executor *
     session_ready(serial->session, 0, executor_host(executor));
     while (!on_cancelled(&team)) {
         const struct cell *cell = NULL;
-        int attempts = 0;
+        int attempts = 0, width = 0, member = 0;
         char file[SPEC_PATH + 64];
-        TRY(session_next(err, serial->session, 0, &cell, &attempts));
+        TRY(session_next(err, serial->session, &cell, &attempts, &width, &member));
         if (cell == NULL) {
             break;
         }

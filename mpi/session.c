@@ -34,6 +34,12 @@ const char *session_folder(const struct session *s)
     return rundir_path(s->dir);
 }
 
+bool session_exhausted(const struct session *s)
+{
+    return s->held || scheduler_count(s->scheduler, CELL_PENDING) == 0 ||
+           scheduler_stuck(s->scheduler) > 0;
+}
+
 bool session_finished(const struct session *s)
 {
     return scheduler_count(s->scheduler, CELL_PENDING) == 0 &&
@@ -74,6 +80,7 @@ void session_ready(struct session *s, int worker, const char *host)
     struct rundir_live *live = &s->live[worker];
     snprintf(live->host, sizeof live->host, "%s", host);
     set_state(live, "idle");
+    scheduler_ready(s->scheduler, worker);
 }
 
 void session_heard(struct session *s, int worker)
@@ -103,7 +110,11 @@ int session_progress(struct error *err, struct session *s, int worker,
     live->loss = progress->loss;
     live->tokens_per_second = progress->tokens_per_second;
     if (progress->steps > 0) {
-        scheduler_progress(s->scheduler, worker, (double)progress->step / (double)progress->steps);
+        const double done = (double)progress->step / (double)progress->steps;
+        if (strcmp(progress->phase, "resume") == 0) {
+            scheduler_resumed(s->scheduler, index, done);
+        }
+        scheduler_progress(s->scheduler, index, done);
     }
 cleanup:
     return session_storage_failure(err, rundir_path(s->dir), status);
@@ -112,7 +123,7 @@ cleanup:
 int session_lost(struct error *err, struct session *s, int worker, bool counted, const char *reason)
 {
     int status = STATUS_OK;
-    int index = scheduler_holds(s->scheduler, worker), taken = -1, deaths = 0;
+    int index = scheduler_holds(s->scheduler, worker), deaths = 0;
     struct rundir_live *live = &s->live[worker];
     enum cell_status state = CELL_PENDING;
     const char *id = index >= 0 ? s->cell[index].id : NULL;
@@ -127,13 +138,13 @@ int session_lost(struct error *err, struct session *s, int worker, bool counted,
                      "%.200s",
                      deaths, live->worker, live->host, reason);
             state = CELL_QUARANTINED;
-            TRY(scheduler_finish(err, s->scheduler, worker, index, state, 0));
+            TRY(scheduler_finish(err, s->scheduler, index, state, 0));
             TRY(rundir_log_quarantined(err, s->dir, id, why));
             s->changed = true;
         } else if (deaths > 1) { /* under suspicion: let the others finish first */
-            TRY(scheduler_put_off(err, s->scheduler, worker, &taken));
+            TRY(scheduler_put_off(err, s->scheduler, index));
         } else {
-            TRY(scheduler_take_back(err, s->scheduler, worker, &taken));
+            TRY(scheduler_take_back(err, s->scheduler, index));
         }
     }
 cleanup:
@@ -201,11 +212,12 @@ static double extra(const struct session *s)
     return took < longest_extra ? took : longest_extra;
 }
 
-int session_next(struct error *err, struct session *s, int worker, const struct cell **cell,
-                 int *attempts)
+int session_next(struct error *err, struct session *s, const struct cell **cell, int *attempts,
+                 int *width, int *member)
 {
     int status = STATUS_OK;
-    int index = scheduler_peek(s->scheduler);
+    double now = clock_seconds();
+    int index = scheduler_peek(s->scheduler, now);
 
     *cell = NULL;
     if (index < 0) {
@@ -219,8 +231,8 @@ int session_next(struct error *err, struct session *s, int worker, const struct 
     if (s->given_back) { /* perhaps this one, whose end comes before its new begin */
         TRY(settle(err, s));
     }
-    TRY(scheduler_next(err, s->scheduler, worker, clock_seconds(), &index));
-    struct rundir_live *live = &s->live[worker];
+    TRY(scheduler_start(err, s->scheduler, now, &index, width, member));
+    struct rundir_live *live = &s->live[member[0]];
     TRY(rundir_log_begin(err, s->dir, &s->cell[index], live->worker, live->host));
     *attempts = rundir_find(s->dir, s->cell[index].id)->attempts;
     memcpy(live->id, s->cell[index].id, sizeof live->id);
@@ -258,14 +270,14 @@ int session_result(struct error *err, struct session *s, int worker, const struc
         end->state = kind == OUTCOME_FINISHED ? outcome->status : CELL_FAILED;
         /* What went on from a checkpoint does not teach what a whole cell takes. */
         bool resumed = rundir_find(s->dir, outcome->id)->resumed > 0;
-        TRY(scheduler_finish(err, s->scheduler, worker, index, end->state,
-                             resumed ? 0 : outcome->seconds));
+        TRY(scheduler_finish(err, s->scheduler, index, end->state, resumed ? 0 : outcome->seconds));
         s->changed = true;
     } else { /* not the cell's fault: it is pending again */
         end->state = CELL_PENDING;
-        TRY(scheduler_take_back(err, s->scheduler, worker, &index));
+        TRY(scheduler_take_back(err, s->scheduler, index));
         s->given_back = true;
     }
+    scheduler_ready(s->scheduler, worker);
     live->id[0] = '\0';
     set_state(live, "idle");
     CHECK(err, kind != OUTCOME_NO_CORPUS, STATUS_FAILED, "rank %d on host %s: %s", live->worker,

@@ -52,10 +52,14 @@ int session_start(struct error *err, struct session *session);
 /* The worker is there, on `host`. */
 void session_ready(struct session *session, int worker, const char *host);
 
-/* The next cell for an idle worker that is ready, begun in the journal; *cell = NULL when none is
- * pending, or none may be begun so near the deadline. The cell is the session's. */
-int session_next(struct error *err, struct session *session, int worker, const struct cell **cell,
-                 int *attempts);
+/* The next cell, begun in the journal, for the idle workers member[width], of which member[0] leads; `member` has
+ * room for all workers. *cell = NULL when none starts now. The cell is the session's. */
+int session_next(struct error *err, struct session *session, const struct cell **cell,
+                 int *attempts, int *width, int *member);
+
+/* Is there nothing more to hand out, whatever the workers that are busy or still to come? None is pending, or none may
+ * be begun so near the deadline, or all need more workers than are left. */
+bool session_exhausted(const struct session *session);
 
 /* News of the worker's running cell; or the worker just lives. */
 int session_progress(struct error *err, struct session *session, int worker,

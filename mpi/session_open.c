@@ -38,6 +38,7 @@ static int make_scheduler(struct error *err, struct session *s)
         cost_of(&s->cell[i], &cost);
         item[i].seconds = cost_seconds(&cost, reference_rate);
         item[i].kind = kind_of(s->spec, &s->cell[i]);
+        item[i].width = item[i].most = 1;
     }
     TRY(scheduler_create(err, item, s->cells, s->workers, &s->scheduler));
 cleanup:

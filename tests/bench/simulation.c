@@ -40,8 +40,7 @@ struct state {
     struct scheduler *scheduler;
     struct worker *worker;
     struct fate *cell;
-    int *idle;
-    int idles;
+    int *member;
     struct event *heap;
     int events, room;
     uint64_t random;
@@ -120,42 +119,29 @@ static struct event pop(struct state *s)
 
 /* What happens ================================================================================ */
 
-/* The scheduler's choice for a worker that it believes to be alive; false: nothing is pending. */
-static int hand_out(struct error *err, struct state *s, int w, bool *handed)
-{
-    int status = STATUS_OK;
-    struct worker *worker = &s->worker[w];
-    int cell = -1;
-    TRY(scheduler_next(err, s->scheduler, w, s->now, &cell));
-    *handed = cell >= 0;
-    if (cell < 0 || worker->silent) { /* a silent worker does not even hear of it */
-        goto cleanup;
-    }
-    struct fate *fate = &s->cell[cell];
-    CHECK(err, fate->worker < 0, STATUS_FAILED, "cell %d runs on worker %d and is given to %d",
-          cell, fate->worker, w);
-    fate->worker = w;
-    worker->cell = cell;
-    worker->begun = s->now;
-    double seconds = fate->killer ? 0.5 * fate->remaining : fate->remaining;
-    TRY(push(err, s, (struct event){s->now + seconds, fate->killer ? DIES : FINISHES, w, cell}));
-cleanup:
-    return status;
-}
-
 static int serve_idle(struct error *err, struct state *s)
 {
     int status = STATUS_OK;
-    while (s->idles > 0 && scheduler_count(s->scheduler, CELL_PENDING) > 0) {
-        int w = s->idle[s->idles - 1];
-        bool handed = false;
-        if (!s->worker[w].fenced) {
-            TRY(hand_out(err, s, w, &handed));
-            if (!handed) {
-                break;
-            }
+    for (;;) {
+        int cell = -1, width = 0, w = -1;
+        TRY(scheduler_start(err, s->scheduler, s->now, &cell, &width, s->member));
+        if (cell < 0) {
+            break;
         }
-        s->idles--;
+        w = s->member[0];
+        struct worker *worker = &s->worker[w];
+        if (worker->silent) { /* a silent worker does not even hear of it */
+            continue;
+        }
+        struct fate *fate = &s->cell[cell];
+        CHECK(err, fate->worker < 0, STATUS_FAILED, "cell %d runs on worker %d and is given to %d",
+              cell, fate->worker, w);
+        fate->worker = w;
+        worker->cell = cell;
+        worker->begun = s->now;
+        double seconds = fate->killer ? 0.5 * fate->remaining : fate->remaining;
+        TRY(push(err, s,
+                 (struct event){s->now + seconds, fate->killer ? DIES : FINISHES, w, cell}));
     }
 cleanup:
     return status;
@@ -172,10 +158,10 @@ static int on_finish(struct error *err, struct state *s, const struct event *eve
     CHECK(err, fate->finished++ == 0, STATUS_FAILED, "cell %d finishes twice", event->cell);
     fate->worker = worker->cell = -1;
     bool resumed = fate->remaining < fate->real; /* teaches nothing (mpi/session.c) */
-    TRY(scheduler_finish(err, s->scheduler, event->worker, event->cell, CELL_DONE,
+    TRY(scheduler_finish(err, s->scheduler, event->cell, CELL_DONE,
                          resumed ? 0 : s->now - worker->begun));
     s->result->makespan = s->now;
-    s->idle[s->idles++] = event->worker;
+    scheduler_ready(s->scheduler, event->worker);
 cleanup:
     return status;
 }
@@ -216,7 +202,7 @@ static int on_fence(struct error *err, struct state *s, const struct event *even
 {
     int status = STATUS_OK;
     struct worker *worker = &s->worker[event->worker];
-    int held = scheduler_holds(s->scheduler, event->worker), cell = -1;
+    int held = scheduler_holds(s->scheduler, event->worker);
     worker->fenced = true;
     if (held < 0) {
         goto cleanup;
@@ -225,14 +211,12 @@ static int on_fence(struct error *err, struct state *s, const struct event *even
     bool counted = worker->ended == held; /* it had begun it */
     fate->losses += counted;
     if (counted && fate->losses == SESSION_DEATHS) {
-        TRY(scheduler_finish(err, s->scheduler, event->worker, held, CELL_QUARANTINED, 0));
+        TRY(scheduler_finish(err, s->scheduler, held, CELL_QUARANTINED, 0));
         s->result->makespan = s->now;
         goto cleanup;
     }
-    TRY(fate->losses > 1 ? scheduler_put_off(err, s->scheduler, event->worker, &cell)
-                         : scheduler_take_back(err, s->scheduler, event->worker, &cell));
-    CHECK(err, cell == held, STATUS_FAILED, "worker %d held cell %d, and %d is taken back",
-          event->worker, held, cell);
+    TRY(fate->losses > 1 ? scheduler_put_off(err, s->scheduler, held)
+                         : scheduler_take_back(err, s->scheduler, held));
     s->result->taken_back++;
 cleanup:
     scheduler_retire(s->scheduler, event->worker);
@@ -242,15 +226,12 @@ cleanup:
 static int on_wake(struct error *err, struct state *s, const struct event *event)
 {
     int status = STATUS_OK;
-    struct error refusal = {0};
     if (event->cell < 0) {
         goto cleanup;
     }
     s->result->late++;
-    CHECK(err,
-          scheduler_finish(&refusal, s->scheduler, event->worker, event->cell, CELL_DONE, 1) !=
-              STATUS_OK,
-          STATUS_FAILED, "a fenced worker's late result of cell %d is accepted", event->cell);
+    CHECK(err, scheduler_holds(s->scheduler, event->worker) < 0, STATUS_FAILED,
+          "a fenced worker still holds cell %d", event->cell);
 cleanup:
     return status;
 }
@@ -271,6 +252,7 @@ static int prepare_cells(struct error *err, struct state *s)
     }
     for (int i = 0; i < o->cells; i++) { /* as a study lists them: sizes outermost */
         int size = (int)((int64_t)i * SIZES / o->cells);
+        item[i].width = item[i].most = 1;
         item[i].kind = size * PRECISIONS + below(&s->random, PRECISIONS);
         item[i].seconds =
             o->shortest * parameters[size] / parameters[0] * budget[below(&s->random, 3)];
@@ -301,7 +283,7 @@ static int prepare_workers(struct error *err, struct state *s)
     int deaths = (int)lround(o->deaths * o->workers);
     for (int w = 0; w < o->workers; w++) {
         s->worker[w] = (struct worker){.cell = -1, .ended = -1};
-        s->idle[s->idles++] = w;
+        scheduler_ready(s->scheduler, w);
     }
     for (int w = 0; w < o->workers && deaths > 0; w++) { /* a random subset of that many */
         if (unit(&s->random) * (o->workers - w) < deaths) {
@@ -371,9 +353,9 @@ int simulation_run(struct error *err, const struct simulation *options,
     CHECK(err, options->workers > 0 && options->cells > 0, STATUS_USAGE,
           "at least one worker and one cell are needed");
     s.worker = calloc((size_t)options->workers, sizeof *s.worker);
-    s.idle = calloc((size_t)options->workers, sizeof *s.idle);
+    s.member = calloc((size_t)options->workers, sizeof *s.member);
     s.cell = calloc((size_t)options->cells, sizeof *s.cell);
-    CHECK(err, s.worker && s.idle && s.cell, STATUS_FAILED, "out of memory");
+    CHECK(err, s.worker && s.member && s.cell, STATUS_FAILED, "out of memory");
     TRY(prepare_cells(err, &s));
     TRY(prepare_workers(err, &s));
     TRY(run(err, &s));
@@ -382,7 +364,7 @@ int simulation_run(struct error *err, const struct simulation *options,
 cleanup:
     scheduler_free(s.scheduler);
     free(s.worker);
-    free(s.idle);
+    free(s.member);
     free(s.cell);
     free(s.heap);
     return status;

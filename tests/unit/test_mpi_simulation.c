@@ -98,32 +98,36 @@ static void few_workers(void **state)
  * `living` that are left. */
 static int short_ones_before_the_suspect(int workers, int living, int suspects)
 {
-    struct scheduler_item item[23] = {{4, 0}, {4, 0}, {4, 0}};
+    struct scheduler_item item[23] = {{4, 0, 1, 1, 0}, {4, 0, 1, 1, 0}, {4, 0, 1, 1, 0}};
     struct scheduler *scheduler = NULL;
-    int cell = -1, before = 0;
+    int cell = -1, width = 0, member[16], before = 0;
     for (int i = suspects; i < 23; i++) {
-        item[i] = (struct scheduler_item){1, 1};
+        item[i] = (struct scheduler_item){1, 1, 1, 1, 0};
     }
     assert_int_equal(scheduler_create(NULL, item, 20 + suspects, workers, &scheduler), STATUS_OK);
     for (int i = 0; i < suspects; i++) {
-        assert_int_equal(scheduler_next(NULL, scheduler, i, 0, &cell), STATUS_OK);
+        scheduler_ready(scheduler, i);
+        assert_int_equal(scheduler_start(NULL, scheduler, 0, &cell, &width, member), STATUS_OK);
         assert_int_equal(cell, i);
+        assert_int_equal(member[0], i);
     }
     for (int i = 0; i < suspects; i++) {
-        assert_int_equal(scheduler_put_off(NULL, scheduler, i, &cell), STATUS_OK);
+        assert_int_equal(scheduler_put_off(NULL, scheduler, i), STATUS_OK);
     }
     for (int w = living; w < workers; w++) {
         scheduler_retire(scheduler, w);
     }
     for (;;) {
-        int peeked = scheduler_peek(scheduler);
-        assert_int_equal(scheduler_next(NULL, scheduler, 0, 0, &cell), STATUS_OK);
+        scheduler_ready(scheduler, 0);
+        int peeked = scheduler_peek(scheduler, 0);
+        assert_int_equal(scheduler_start(NULL, scheduler, 0, &cell, &width, member), STATUS_OK);
+        assert_int_equal(member[0], 0);
         assert_int_equal(cell, peeked);
         if (cell < suspects) {
             break;
         }
         before++;
-        assert_int_equal(scheduler_finish(NULL, scheduler, 0, cell, CELL_DONE, 1), STATUS_OK);
+        assert_int_equal(scheduler_finish(NULL, scheduler, cell, CELL_DONE, 1), STATUS_OK);
     }
     scheduler_free(scheduler);
     return before;
