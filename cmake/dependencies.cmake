@@ -30,6 +30,18 @@ ptqscale_require("${XXHASH_FOUND}" "xxHash (identities, checksums)" libxxhash-de
 find_package(ZLIB QUIET)
 ptqscale_require("${ZLIB_FOUND}" "zlib (compressed text)" zlib1g-dev zlib)
 
+pkg_check_modules(ZSTD QUIET IMPORTED_TARGET libzstd)
+ptqscale_require("${ZSTD_FOUND}" "Zstandard (compressed text)" libzstd-dev zstd)
+
+pkg_check_modules(JANSSON QUIET IMPORTED_TARGET jansson)
+ptqscale_require("${JANSSON_FOUND}" "Jansson (JSON)" libjansson-dev jansson)
+
+pkg_check_modules(SENTENCEPIECE QUIET IMPORTED_TARGET sentencepiece)
+ptqscale_require("${SENTENCEPIECE_FOUND}" "SentencePiece (tokenizer)" libsentencepiece-dev
+  sentencepiece)
+
+find_package(Threads REQUIRED)
+
 find_package(GSL QUIET)
 ptqscale_require("${GSL_FOUND}" "GNU Scientific Library (statistics)" libgsl-dev gsl)
 

@@ -132,6 +132,9 @@ static void put_data(struct text *text, const struct cell *cell)
     put_number(text, "data.held_out", data->held_out);
     put(text, "data.split_seed=%llu\n", (unsigned long long)data->split_seed);
     put_integer(text, "data.guard", data->guard);
+    if (data->kind != DATA_BYTES) { /* which came first: their cells keep their ids */
+        put_word(text, "data.kind", data_kind_name(data->kind));
+    }
 }
 
 int cell_canonical(const struct cell *cell, char *bytes, int size)
@@ -302,4 +305,10 @@ const char *schedule_name(enum schedule schedule)
 {
     static const char *const NAMES[] = {"cosine", "wsd", "constant"};
     return NAMES[schedule];
+}
+
+const char *data_kind_name(enum data_kind kind)
+{
+    static const char *const NAMES[] = {"bytes", "sentencepiece", "shards", "prepared"};
+    return NAMES[kind];
 }

@@ -15,18 +15,26 @@
 #define METHOD_VERSION "1"
 
 enum {
-    CELL_ID = 33,            /* 32 hex digits and the NUL */
-    CELL_NAME = 64,          /* longest size name, with the NUL */
-    CELL_LABEL = 192,        /* longest setting label, with the NUL */
-    CELL_QUANTIZERS = 32,    /* most quantizers in a study */
-    CELL_CHECKPOINTS = 64,   /* most evaluation checkpoints of a run */
-    CELL_PROBE_WINDOWS = 64, /* most held-out windows that probes read (METHOD §5) */
+    CELL_ID = 33,              /* 32 hex digits and the NUL */
+    CELL_NAME = 64,            /* longest size name, with the NUL */
+    CELL_LABEL = 192,          /* longest setting label, with the NUL */
+    CELL_QUANTIZERS = 32,      /* most quantizers in a study */
+    CELL_CHECKPOINTS = 64,     /* most evaluation checkpoints of a run */
+    CELL_VOCABULARY = 1 << 24, /* most tokens of a vocabulary */
+    CELL_PROBE_WINDOWS = 64,   /* most held-out windows that probes read (METHOD §5) */
 };
 
 enum block { BLOCK_PARALLEL, BLOCK_SEQUENTIAL };
 enum position { POSITION_ROTARY, POSITION_LEARNED };
 enum activation { ACTIVATION_GELU, ACTIVATION_RELU, ACTIVATION_SWIGLU };
 enum precision { PRECISION_FP32, PRECISION_BF16, PRECISION_FP16 };
+/* What the tokens are, and where from. */
+enum data_kind {
+    DATA_BYTES,         /* of text files */
+    DATA_SENTENCEPIECE, /* of text files, encoded when they are read */
+    DATA_SHARDS,        /* in token files that others have made (jobs/token_file.h) */
+    DATA_PREPARED,      /* in a folder that `ptqscale prepare` has made (jobs/manifest.h) */
+};
 enum schedule { SCHEDULE_COSINE, SCHEDULE_WSD, SCHEDULE_CONSTANT };
 
 struct cell_size {
@@ -77,12 +85,18 @@ struct cell_evaluate {
 };
 
 struct cell_data {
-    char fingerprint[CELL_ID]; /* of the text files' bytes and their order; "" while unknown */
-    char cleaning[16];         /* "none" or "gcide" */
-    double held_out;           /* fraction of the 64 KiB blocks kept for evaluation */
-    uint64_t split_seed;       /* chooses those blocks */
-    int guard;                 /* bytes dropped on each side of a held-out block; the largest
-                                * context of the study + 1 (a window's bytes), so that all its cells
+    enum data_kind kind;
+    int vocabulary; /* tokens are below it; 0 while unknown */
+    char fingerprint
+        [CELL_ID]; /* of all that decides the tokens: the bytes of the text or token files in their
+                                * order, and the tokenizer's; prepared: of the manifest; "" while unknown */
+    char cleaning[16]; /* "none" or "gcide" */
+    double
+        held_out; /* fraction of the blocks (64 KiB of text, 65536 tokens of token files) kept for
+                                * evaluation; prepared: 0, the fingerprint covers it */
+    uint64_t split_seed; /* chooses those blocks; prepared: 0 */
+    int guard;           /* tokens dropped on each side of a held-out block; the largest
+                                * context of the study + 1 (a window's tokens), so that all its cells
                                 * share one split */
 };
 
@@ -133,5 +147,6 @@ const char *position_name(enum position position);
 const char *activation_name(enum activation activation);
 const char *precision_name(enum precision precision);
 const char *schedule_name(enum schedule schedule);
+const char *data_kind_name(enum data_kind kind); /* "sentencepiece" */
 
 #endif

@@ -282,6 +282,7 @@ static int make_cell(struct error *err, const struct spec *spec, int size,
     cell->ranks = spec->size_ranks[size];
     cell->size = spec->size[size];
     cell->model = spec->model;
+    cell->model.vocabulary = spec->data.vocabulary;
     cell->train = spec->train;
     cell->evaluate = spec->evaluate;
     cell->data = spec->data;
@@ -343,6 +344,11 @@ int spec_cells(struct error *err, const struct spec *spec, struct cell **out, in
     unsigned slots = 16;
     *out = NULL;
     *count = 0;
+    CHECK(err, spec->data.vocabulary > 0, STATUS_FAILED,
+          "%s: the vocabulary is not known before %s has been read; see that it is there, or give "
+          "data.vocabulary",
+          spec->path,
+          spec->data.kind == DATA_PREPARED ? spec->source.file[0] : spec->source.tokenizer);
     TRY(settings_of(err, spec, &settings));
     TRY(count_cells(err, spec, &settings, &most));
     while (slots < 2 * (unsigned)most) {

@@ -153,14 +153,22 @@ static void print_lists(FILE *out, const struct spec *spec)
 static void print_text(FILE *out, const struct spec *spec)
 {
     if (spec->data.fingerprint[0]) {
-        fprintf(out, "text        %d file%s, fingerprint %s\n\n", spec->source.files,
-                spec->source.files == 1 ? "" : "s", spec->data.fingerprint);
+        const bool prepared = spec->data.kind == DATA_PREPARED;
+        fprintf(out, "text        ");
+        if (spec->data.kind != DATA_BYTES) {
+            fprintf(out, "%s, vocabulary %d; ", data_kind_name(spec->data.kind),
+                    spec->data.vocabulary);
+        }
+        fprintf(out, "%d %s%s, fingerprint %s\n\n", spec->source.files,
+                prepared ? "folder" : "file", spec->source.files == 1 ? "" : "s",
+                spec->data.fingerprint);
         return;
     }
     fputs("text       ", out);
-    for (int i = 0; i < spec->source.files; i++) {
-        bool there = access(spec->source.file[i], R_OK) == 0;
-        fprintf(out, " %s (%s)", spec->source.file[i], there ? "found" : "not found");
+    for (int i = 0; source_path(&spec->source, i); i++) {
+        const char *path = source_path(&spec->source, i);
+        bool there = access(path, R_OK) == 0;
+        fprintf(out, " %s (%s)", path, there ? "found" : "not found");
     }
     fputs("\n            cell ids are final once all of it is there; ./jobs/fetch-corpus.sh "
           "fetches the "

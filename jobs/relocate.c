@@ -24,7 +24,7 @@ int relocate_file(struct error *err, const struct spec *spec, int index, char pa
 {
     int status = STATUS_OK;
     char folder[PATH_MAX], resolved[PATH_MAX];
-    const char *file = spec->source.file[index];
+    const char *file = source_path(&spec->source, index);
     if (realpath(file, resolved) != NULL) {
         snprintf(path, RELOCATE_PATH, "%s", resolved);
         goto cleanup;
@@ -51,17 +51,48 @@ static void put_quoted(FILE *out, const char *path)
     fputc('"', out);
 }
 
-static int find_files(struct error *err, struct yaml_file *file, struct yaml_field *files,
-                      int *count)
+/* Where the study file gives the path number `index` (source_path). */
+static int find_path(struct error *err, struct yaml_file *file, const struct spec *spec, int index,
+                     struct yaml_field *path)
 {
-    int status = STATUS_OK;
-    struct yaml_field root, data;
+    static const char *const KEYS[] = {"files", "files", "shards", "prepared"};
+    int status = STATUS_OK, count;
+    struct yaml_field root, data, list;
+    const char *key =
+        index < spec->source.files ? KEYS[spec->data.kind] : "tokenizer_model"; /* the last one */
     yaml_file_root(file, &root);
     TRY(yaml_field_need(err, &root, "data", "give the text", &data));
-    TRY(yaml_field_need(err, &data, "files", "give the text", files));
-    TRY(yaml_field_list(err, files, SPEC_FILES, count));
+    TRY(yaml_field_need(err, &data, key, "give the text", path));
+    if (index < spec->source.files && spec->data.kind != DATA_PREPARED) {
+        list = *path;
+        TRY(yaml_field_list(err, &list, SPEC_FILES, &count));
+        CHECK(err, count == spec->source.files, STATUS_FAILED, "%s: files are missing", spec->path);
+        yaml_field_item(&list, index, path);
+    }
 cleanup:
     return status;
+}
+
+/* The paths, in the order in which the file has them. */
+static int paths_in_order(const struct spec *spec, struct yaml_file *file, int *order)
+{
+    int paths = 0;
+    size_t place[SPEC_FILES + 1];
+    struct yaml_field item;
+    for (; source_path(&spec->source, paths); paths++) {
+        if (find_path(NULL, file, spec, paths, &item) != STATUS_OK) {
+            return -1;
+        }
+        const size_t here = item.node->start_mark.index;
+        int at = paths;
+        for (; at > 0 && place[at - 1] > here; at--) {
+            place[at] = place[at - 1];
+            order[at] = order[at - 1];
+        }
+        place[at] = here;
+        order[at] = paths;
+    }
+    return paths;
 }
 
 /* The name that the study has from its file's name, written out as its first key. Returns how much
@@ -89,15 +120,16 @@ static int write_relocated(struct error *err, const struct spec *spec, FILE *out
 {
     int status = STATUS_OK;
     struct yaml_file file = {0};
-    struct yaml_field root, files, item;
-    int count = 0;
+    struct yaml_field root, item;
+    int order[SPEC_FILES + 1];
     TRY(yaml_file_open(err, spec->path, spec->text, spec->text_length, &file));
     yaml_file_root(&file, &root);
     size_t done = put_name(spec, &root, out);
-    TRY(find_files(err, &file, &files, &count));
+    const int count = paths_in_order(spec, &file, order);
+    CHECK(err, count > 0, STATUS_FAILED, "%s: data: the paths are not there any more", spec->path);
     for (int i = 0; i < count; i++) {
         char written[SPEC_PATH], path[RELOCATE_PATH];
-        yaml_field_item(&files, i, &item);
+        TRY(find_path(err, &file, spec, order[i], &item));
         TRY(yaml_field_string(err, &item, written, sizeof written));
         if (written[0] == '/') {
             continue;
@@ -105,8 +137,8 @@ static int write_relocated(struct error *err, const struct spec *spec, FILE *out
         size_t from = byte_of(spec->text, spec->text_length, item.node->start_mark.index);
         size_t to = byte_of(spec->text, spec->text_length, item.node->end_mark.index);
         CHECK(err, from >= done && to >= from, STATUS_FAILED,
-              "%s: data.files: cannot rewrite %s; give an absolute path", spec->path, item.text);
-        TRY(relocate_file(err, spec, i, path));
+              "%s: data: cannot rewrite %s; give an absolute path", spec->path, item.text);
+        TRY(relocate_file(err, spec, order[i], path));
         fwrite(spec->text + done, 1, from - done, out);
         put_quoted(out, path);
         done = to;
@@ -123,25 +155,22 @@ static int check_relocated(struct error *err, const struct spec *spec, const cha
 {
     int status = STATUS_OK;
     struct yaml_file file = {0};
-    struct yaml_field root, name, files, item;
+    struct yaml_field root, name, item;
     struct error damage = {0};
     char written[RELOCATE_PATH], path[RELOCATE_PATH];
-    int count = 0;
-    bool same = yaml_file_open(&damage, spec->path, text, length, &file) == STATUS_OK &&
-                find_files(&damage, &file, &files, &count) == STATUS_OK &&
-                count == spec->source.files;
+    bool same = yaml_file_open(&damage, spec->path, text, length, &file) == STATUS_OK;
     if (same) {
         yaml_file_root(&file, &root);
         same = yaml_field_get(&root, "name", &name) &&
                yaml_field_string(&damage, &name, written, sizeof written) == STATUS_OK &&
                strcmp(written, spec->name) == 0;
     }
-    for (int i = 0; same && i < count; i++) {
-        yaml_field_item(&files, i, &item);
-        same = yaml_field_string(&damage, &item, written, sizeof written) == STATUS_OK;
+    for (int i = 0; same && source_path(&spec->source, i); i++) {
+        same = find_path(&damage, &file, spec, i, &item) == STATUS_OK &&
+               yaml_field_string(&damage, &item, written, sizeof written) == STATUS_OK;
         TRY(relocate_file(err, spec, i, path));
-        same = same && (strcmp(written, path) == 0 || strcmp(written, spec->source.file[i]) == 0) &&
-               written[0] == '/';
+        same = same && written[0] == '/' &&
+               (strcmp(written, path) == 0 || strcmp(written, source_path(&spec->source, i)) == 0);
     }
     CHECK(err, same, STATUS_FAILED,
           "%s: the study cannot be copied to another folder; write its name and absolute paths",

@@ -54,10 +54,11 @@ struct level {
     char text[32]; /* as the user wrote it */
 };
 
-/* The text files a study reads. Plain bytes: it is broadcast to all ranks. */
+/* The files a study reads. Plain bytes: it is broadcast to all ranks. Paths are absolute, or relative to the current folder. */
 struct data_source {
+    char tokenizer[SPEC_PATH]; /* the SentencePiece model of text files; "": none */
     int files;
-    char file[SPEC_FILES][SPEC_PATH]; /* absolute, or relative to the current folder */
+    char file[SPEC_FILES][SPEC_PATH]; /* text or token files; prepared: the folder */
 };
 
 struct spec_setting { /* design: list — levels that differ from the base; size -1 = all sizes */
@@ -103,13 +104,20 @@ int spec_read(struct error *err, const char *path, struct spec **spec);
 void spec_free(struct spec *spec); /* NULL is fine */
 
 /* Hash the bytes of the study's text files into spec->data.fingerprint, or compare with what the study file
- * pins there (data.fingerprint). STATUS_FAILED when they differ, or with the path
- * and how to get the text when a file is missing or unreadable. */
+ * pins there (data.fingerprint); find the vocabulary, or compare it in the same way. All that can be wrong with the data shows here,
+ * before anything is trained: STATUS_FAILED when a hash or the vocabulary differs, when a token is not below it, or with the path
+ * and how to get the text when a file is missing, damaged or unreadable. */
 int spec_fingerprint(struct error *err, struct spec *spec);
 
-/* Bytes of the study's text in memory, before cleaning; for gzip files what their last four bytes say. 0
+/* Bytes of the study's text or tokens in memory, before cleaning; for gzip files what their last four bytes say. 0
  * for files that are not there. */
 double spec_text_bytes(const struct spec *spec);
+
+/* Bytes that are read from disk to have them. */
+double source_disk_bytes(const struct data_source *source, enum data_kind kind);
+
+/* All paths of the source: its files, then the tokenizer if there is one. NULL past the end. */
+const char *source_path(const struct data_source *source, int index);
 
 /* All cells of the study, identified, without duplicates: sizes outermost, then settings (base first),
  * then seeds; of a shard, only its own. Cells are in one malloc'ed array; the caller frees it. Checks what needs whole cells:

@@ -166,26 +166,45 @@ static void put_evaluate(FILE *out, const struct cell_evaluate *evaluate)
 }
 
 /* Paths become absolute, since the text is kept in another folder than the study file. */
+static void put_path(FILE *out, const char *key, const char *file, const char *folder)
+{
+    char resolved[PATH_MAX];
+    char joined[PATH_MAX + SPEC_PATH + 1];
+    if (!realpath(file, resolved)) { /* not there yet */
+        snprintf(joined, sizeof joined, "%s%s%s", file[0] == '/' ? "" : folder,
+                 file[0] == '/' ? "" : "/", file);
+    } else {
+        snprintf(joined, sizeof joined, "%s", resolved);
+    }
+    fputs(key, out);
+    put_string(out, joined);
+    fputc('\n', out);
+}
+
 static void put_data(FILE *out, const struct spec *spec, const char *folder)
 {
-    fputs("data:\n  files:\n", out);
-    for (int i = 0; i < spec->source.files; i++) {
-        const char *file = spec->source.file[i];
-        char resolved[PATH_MAX];
-        char joined[PATH_MAX + SPEC_PATH + 1];
-        if (!realpath(file, resolved)) { /* not there yet */
-            snprintf(joined, sizeof joined, "%s%s%s", file[0] == '/' ? "" : folder,
-                     file[0] == '/' ? "" : "/", file);
-        } else {
-            snprintf(joined, sizeof joined, "%s", resolved);
+    const struct cell_data *data = &spec->data;
+    fputs("data:\n", out);
+    if (data->kind == DATA_PREPARED) {
+        put_path(out, "  prepared: ", spec->source.file[0], folder);
+    } else {
+        fputs(data->kind == DATA_SHARDS ? "  shards:\n" : "  files:\n", out);
+        for (int i = 0; i < spec->source.files; i++) {
+            put_path(out, "    - ", spec->source.file[i], folder);
         }
-        fputs("    - ", out);
-        put_string(out, joined);
-        fputc('\n', out);
+        if (data->kind != DATA_SHARDS) {
+            fprintf(out, "  cleaning: %s\n", data->cleaning);
+        }
+        put_pair(out, "held_out", data->held_out);
+        fprintf(out, "  split_seed: %llu\n", (unsigned long long)data->split_seed);
     }
-    fprintf(out, "  cleaning: %s\n", spec->data.cleaning);
-    put_pair(out, "held_out", spec->data.held_out);
-    fprintf(out, "  split_seed: %llu\n", (unsigned long long)spec->data.split_seed);
+    if (data->kind == DATA_SENTENCEPIECE) {
+        fputs("  tokenizer: sentencepiece\n", out);
+        put_path(out, "  tokenizer_model: ", spec->source.tokenizer, folder);
+    }
+    if (data->kind != DATA_BYTES && data->vocabulary > 0) {
+        fprintf(out, "  vocabulary: %d\n", data->vocabulary);
+    }
     if (spec->data.fingerprint[0]) {
         fprintf(out, "  fingerprint: \"%s\"\n", spec->data.fingerprint);
     }

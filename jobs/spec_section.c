@@ -1,4 +1,4 @@
-/* The sections model, train, evaluate and data of a study file. */
+/* The sections model, train and evaluate of a study file. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +71,6 @@ int spec_read_model(struct error *err, const struct yaml_field *root, struct spe
     int block = BLOCK_PARALLEL, position = POSITION_ROTARY, activation = ACTIVATION_GELU;
     spec->model.bias = true;
     spec->model.tied = false;
-    spec->model.vocabulary = 256;
     if (yaml_field_get(root, "model", &model)) {
         TRY(yaml_field_keys(err, &model, KEYS));
         TRY(optional_choice(err, &model, "block", BLOCKS, &block));
@@ -209,86 +208,6 @@ int spec_read_evaluate(struct error *err, const struct yaml_field *root, struct 
         TRY(optional_seed(err, &evaluate, "calibration_seed", &out->calibration_seed));
     }
     TRY(spec_read_quantizers(err, root, given ? &evaluate : NULL, out));
-cleanup:
-    return status;
-}
-
-/* data ======================================================================================== */
-
-/* A path as written in the study file, seen from the folder we run in. */
-static int read_file(struct error *err, const struct yaml_field *field, const struct spec *spec,
-                     char out[SPEC_PATH])
-{
-    int status = STATUS_OK;
-    char path[SPEC_PATH];
-    TRY(yaml_field_string(err, field, path, sizeof path));
-    const char *slash = strrchr(spec->path, '/');
-    int folder = slash && path[0] != '/' ? (int)(slash - spec->path) + 1 : 0;
-    FIELD_CHECK(err, folder + strlen(path) < SPEC_PATH, field,
-                "%s is too long a path; at most %d bytes", field->text, SPEC_PATH - 1);
-    memcpy(out, spec->path, (size_t)folder);
-    strcpy(out + folder, path);
-    FIELD_CHECK(err, path[strlen(path) - 1] != '/', field,
-                "%s is a folder; list the files themselves", field->text);
-cleanup:
-    return status;
-}
-
-static int read_fingerprint(struct error *err, const struct yaml_field *data, char out[CELL_ID])
-{
-    int status = STATUS_OK;
-    struct yaml_field field;
-    char text[CELL_ID + 1];
-    if (!yaml_field_get(data, "fingerprint", &field)) {
-        return STATUS_OK;
-    }
-    TRY(yaml_field_string(err, &field, text, sizeof text));
-    FIELD_CHECK(err, strlen(text) == CELL_ID - 1 && strspn(text, "0123456789abcdef") == CELL_ID - 1,
-                &field, "%s is not 32 hex digits; copy the fingerprint that `ptqscale plan` prints",
-                field.text);
-    memcpy(out, text, CELL_ID);
-cleanup:
-    return status;
-}
-
-int spec_read_data(struct error *err, const struct yaml_field *root, struct spec *spec)
-{
-    static const char *const KEYS[] = {"files",      "cleaning",    "held_out",
-                                       "split_seed", "fingerprint", NULL};
-    static const char *const CLEANINGS[] = {"none", "gcide", NULL};
-    static const struct yaml_range HELD_OUT = {0, 0.5, true, false};
-    static const char HINT[] = "name the text files to train on";
-
-    int status = STATUS_OK;
-    struct yaml_field data, files, item;
-    int cleaning = 0;
-    spec->data.held_out = 0.05;
-    spec->data.split_seed = 1;
-    TRY(yaml_field_need(err, root, "data", "give the text to train on as data: {files: [...]}",
-                        &data));
-    TRY(yaml_field_keys(err, &data, KEYS));
-    TRY(yaml_field_need(err, &data, "files", HINT, &files));
-    TRY(yaml_field_list(err, &files, SPEC_FILES, &spec->source.files));
-    for (int i = 0; i < spec->source.files; i++) {
-        yaml_field_item(&files, i, &item);
-        TRY(read_file(err, &item, spec, spec->source.file[i]));
-        for (int j = 0; j < i; j++) {
-            FIELD_CHECK(err, strcmp(spec->source.file[i], spec->source.file[j]) != 0, &item,
-                        "file %s was given already; keep one of the two", item.text);
-        }
-    }
-    TRY(optional_choice(err, &data, "cleaning", CLEANINGS, &cleaning));
-    snprintf(spec->data.cleaning, sizeof spec->data.cleaning, "%s", CLEANINGS[cleaning]);
-    TRY(optional_number(err, &data, "held_out", HELD_OUT, &spec->data.held_out));
-    TRY(optional_seed(err, &data, "split_seed", &spec->data.split_seed));
-    TRY(read_fingerprint(err, &data, spec->data.fingerprint));
-
-    /* A held-out window is context + 1 bytes (the last one is only predicted), and so is the gap. */
-    for (int i = 0; i < spec->sizes; i++) {
-        if (spec->data.guard < spec->size[i].context + 1) {
-            spec->data.guard = spec->size[i].context + 1;
-        }
-    }
 cleanup:
     return status;
 }

@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "jobs/plan.h"
 #include "mpi/cli.h"
@@ -11,6 +12,15 @@ static const char description[] =
     "memory per rank, time. Runs nothing.\n"
     "\n"
     "    STUDY.yaml             the study file\n";
+
+static bool is_missing(const struct spec *spec)
+{
+    bool missing = false;
+    for (int i = 0; source_path(&spec->source, i) != NULL; i++) {
+        missing |= access(source_path(&spec->source, i), R_OK) != 0;
+    }
+    return missing;
+}
 
 int command_plan(struct error *err, int argc, char **argv)
 {
@@ -47,8 +57,15 @@ int command_plan(struct error *err, int argc, char **argv)
         goto cleanup;
     }
     TRY(spec_read(err, study, &spec));
-    if (!check) {
-        spec_fingerprint(NULL, spec); /* without it the plan says what is missing */
+    if (spec->data.vocabulary == 0) { /* how large the models are depends on it */
+        TRY(spec_fingerprint(err, spec));
+    } else if (!check) {
+        status = spec_fingerprint(err, spec);
+        if (status != STATUS_OK && (spec->data.kind == DATA_BYTES || is_missing(spec))) {
+            error_clear(err); /* without it the plan says what is missing */
+            status = STATUS_OK;
+        }
+        TRY(status);
     }
     TRY(spec_cells(err, spec, &cells, &count));
     if (check) {

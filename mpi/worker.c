@@ -18,6 +18,7 @@ static const double orphan_timeouts = 10; /* silence of the coordinator, in hear
 static const double orphan_least = 30;    /* … and seconds: it may be writing a large study.nc */
 static const double bye_patience = 1;     /* seconds */
 static const double load_rate = 1e6;      /* bytes/s: the slowest file system that is waited for */
+static const double encode_rate = 2e5;    /* the same of a tokenizer, in bytes of compressed text */
 
 struct worker {
     struct setup *setup;
@@ -178,14 +179,10 @@ static void on_progress(void *context, const struct progress *progress)
 /* ---- working ---- */
 
 /* Seconds in which the text is loaded on any file system worth the name. */
-static double load_patience(const struct data_source *source)
+static double load_patience(const struct setup *setup)
 {
-    double bytes = 0;
-    for (int i = 0; i < source->files; i++) {
-        struct stat about;
-        bytes += stat(source->file[i], &about) == 0 ? (double)about.st_size : 0;
-    }
-    return bytes / load_rate;
+    const double bytes = source_disk_bytes(&setup->source, setup->data.kind);
+    return bytes / load_rate + (setup->data.kind == DATA_SENTENCEPIECE ? bytes / encode_rate : 0);
 }
 
 /* Wait until a message has left, or arrived. */
@@ -224,7 +221,7 @@ static int work(struct error *err, struct worker *w)
         .phase = w->loaded ? PHASE_BEGIN : PHASE_LOAD,
         .steps = cell->train.steps,
         .loss = NAN,
-        .patience = w->loaded ? 0 : load_patience(&w->setup->source),
+        .patience = w->loaded ? 0 : load_patience(w->setup),
     };
     TRY(finish_surely(err, w, &w->request)); /* else tell() may skip the news */
     TRY(tell(err, w));

@@ -3,111 +3,147 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
+#include <sys/mman.h>
 
+#include "jobs/token_file.h"
+#include "study/corpus_parts.h"
 #include "study/rng.h"
-#include "study/text.h"
 
-enum { BLOCK_BYTES = 64 * 1024 };
-
-struct span {
-    size_t start, length;
-};
-
-/* Disjoint pieces of the text; a window lies in one of them. */
-struct part {
-    int spans;
-    struct span *span;
-    size_t tokens;
-};
-
-struct corpus {
-    uint8_t *text;
-    size_t length;
-    struct part train, held_out;
-    int vocabulary;
-    double *unigram; /* (vocabulary) log probabilities */
-    double unigram_entropy;
-};
-
-static int part_add(struct error *err, struct part *part, size_t start, size_t end)
+int corpus_begin(struct error *err, int pieces, struct corpus **corpus)
 {
     int status = STATUS_OK;
-    if (start >= end) {
-        return STATUS_OK;
+    struct corpus *c = calloc(1, sizeof *c);
+    CHECK(err, c, STATUS_FAILED, "out of memory");
+    c->piece = calloc((size_t)pieces, sizeof *c->piece);
+    CHECK(err, c->piece, STATUS_FAILED, "out of memory");
+    *corpus = c;
+    c = NULL;
+cleanup:
+    corpus_free(c);
+    return status;
+}
+
+static void piece_free(struct piece *piece)
+{
+    free(piece->owned);
+    if (piece->mapped) {
+        munmap(piece->mapped, piece->mapped_length);
     }
-    struct span *grown = realloc(part->span, ((size_t)part->spans + 1) * sizeof *grown);
-    CHECK(err, grown, STATUS_FAILED, "out of memory");
-    part->span = grown;
-    part->span[part->spans++] = (struct span){.start = start, .length = end - start};
-    part->tokens += end - start;
+}
+
+void corpus_free(struct corpus *corpus)
+{
+    if (corpus) {
+        for (int i = 0; i < corpus->pieces; i++) {
+            piece_free(&corpus->piece[i]);
+        }
+        piece_free(&corpus->length_piece);
+        free(corpus->piece);
+        free(corpus->train.span);
+        free(corpus->held_out.span);
+        free(corpus->unigram);
+        tokenizer_close(corpus->tokenizer);
+        free(corpus);
+    }
+}
+
+/* Parts ======================================================================================= */
+
+/* Tokens start … end − 1, cut where pieces meet: no window lies in two of them. `lengths` is where those of the first are. */
+static int part_add(struct error *err, const struct corpus *c, struct part *part, size_t start,
+                    size_t end, size_t lengths)
+{
+    int status = STATUS_OK;
+    size_t first = 0; /* of the piece */
+    for (int i = 0; i < c->pieces; first += c->piece[i++].count) {
+        const size_t from = start > first ? start : first, last = first + c->piece[i].count;
+        const size_t to = end < last ? end : last;
+        if (from >= to) {
+            continue;
+        }
+        struct span *grown = realloc(part->span, ((size_t)part->spans + 1) * sizeof *grown);
+        CHECK(err, grown, STATUS_FAILED, "out of memory");
+        part->span = grown;
+        part->span[part->spans++] = (struct span){.start = from,
+                                                  .length = to - from,
+                                                  .piece = i,
+                                                  .place = from - first,
+                                                  .lengths = lengths + (from - start)};
+        part->tokens += to - from;
+    }
 cleanup:
     return status;
 }
 
-struct ranked {
-    uint64_t hash;
-    size_t block;
-};
-
-static int by_hash(const void *a, const void *b)
-{
-    const struct ranked *x = a, *y = b;
-    return x->hash != y->hash ? (x->hash < y->hash ? -1 : 1) : (x->block < y->block ? -1 : 1);
-}
-
-/* Mark the blocks with the smallest hashes of (index, seed) as held out. */
-static int choose_blocks(struct error *err, size_t blocks, double fraction, uint64_t seed,
-                         bool *held)
+/* Held-out runs whole; of training runs, less the guard next to each of those. */
+static int split(struct error *err, struct corpus *c, const struct run *run, size_t runs,
+                 size_t guard)
 {
     int status = STATUS_OK;
-    size_t count = (size_t)llround(fraction * (double)blocks);
-    struct ranked *rank = malloc(blocks * sizeof *rank);
-    CHECK(err, rank, STATUS_FAILED, "out of memory");
-    for (size_t i = 0; i < blocks; i++) {
-        uint64_t index = i;
-        rank[i] = (struct ranked){.hash = XXH64(&index, sizeof index, seed), .block = i};
-    }
-    qsort(rank, blocks, sizeof *rank, by_hash);
-    for (size_t i = 0; i < (count > 0 ? count : 1); i++) {
-        held[rank[i].block] = true;
+    size_t held = 0;
+    for (size_t i = 0; i < runs; i++) {
+        size_t start = run[i].start, stop = run[i].end;
+        if (run[i].held_out) {
+            TRY(part_add(err, c, &c->held_out, start, stop, held));
+            held += stop - start;
+            continue;
+        }
+        start += i > 0 ? guard : 0;
+        stop = i + 1 == runs ? stop : stop > guard ? stop - guard : 0;
+        if (start < stop) {
+            TRY(part_add(err, c, &c->train, start, stop, 0));
+        }
     }
 cleanup:
-    free(rank);
     return status;
 }
 
-/* Held-out blocks whole; what is left, less the guard next to each of them, is for training. */
-static int split(struct error *err, struct corpus *c, const struct cell_data *data)
+/* Counting ==================================================================================== */
+
+static void add_counts(const struct piece *piece, size_t place, size_t n, double *count)
+{
+    if (piece->width == 1) {
+        const uint8_t *token = (const uint8_t *)piece->tokens + place;
+        for (size_t i = 0; i < n; i++) {
+            count[token[i]]++;
+        }
+    } else if (piece->width == 2) {
+        const uint16_t *token = (const uint16_t *)piece->tokens + place;
+        for (size_t i = 0; i < n; i++) {
+            count[token[i]]++;
+        }
+    } else {
+        const uint32_t *token = (const uint32_t *)piece->tokens + place;
+        for (size_t i = 0; i < n; i++) {
+            count[token[i]]++;
+        }
+    }
+}
+
+static void count_part(const struct corpus *c, const struct part *part, double *count)
+{
+    for (int s = 0; s < part->spans; s++) {
+        add_counts(&c->piece[part->span[s].piece], part->span[s].place, part->span[s].length,
+                   count);
+    }
+}
+
+/* A file may have changed since it was hashed: what is counted, and read by a model, is checked. */
+static int check_tokens(struct error *err, const struct corpus *c)
 {
     int status = STATUS_OK;
-    const size_t blocks = c->length / BLOCK_BYTES, guard = (size_t)data->guard;
-    bool *held = NULL;
-    CHECK(err, blocks >= 2, STATUS_FAILED,
-          "the text has %zu bytes after cleaning; at least two blocks of 64 KiB are needed, one to "
-          "train on and "
-          "one to hold out; name more files in data.files",
-          c->length);
-    held = calloc(blocks + 1, sizeof *held);
-    CHECK(err, held, STATUS_FAILED, "out of memory");
-    TRY(choose_blocks(err, blocks, data->held_out, data->split_seed, held));
-    for (size_t i = 0; i <= blocks;) {
-        size_t end = i + 1;
-        while (end <= blocks && held[end] == held[i]) {
-            end++;
+    for (int i = 0; i < c->pieces; i++) {
+        const struct piece *p = &c->piece[i];
+        const struct token_file file = {.width = p->width, .offset = p->offset};
+        const size_t bad = token_file_check(p->tokens, p->width, p->count, (uint32_t)c->vocabulary);
+        if (bad < p->count) {
+            uint32_t token = 0;
+            memcpy(&token, (const char *)p->tokens + bad * (size_t)p->width, (size_t)p->width);
+            TRY(token_file_refuse(err, p->path ? p->path : "the text", &file, bad, token,
+                                  c->vocabulary));
         }
-        size_t start = i * BLOCK_BYTES, stop = end > blocks ? c->length : end * BLOCK_BYTES;
-        if (held[i]) {
-            TRY(part_add(err, &c->held_out, start, stop));
-        } else {
-            start += i > 0 ? guard : 0;
-            stop = end > blocks ? stop : stop > guard ? stop - guard : 0;
-            TRY(part_add(err, &c->train, start, stop));
-        }
-        i = end;
     }
 cleanup:
-    free(held);
     return status;
 }
 
@@ -119,16 +155,8 @@ static int count_unigram(struct error *err, struct corpus *c)
     double *count = calloc(v, sizeof *count), *seen = calloc(v, sizeof *seen);
     c->unigram = malloc(v * sizeof *c->unigram);
     CHECK(err, count && seen && c->unigram, STATUS_FAILED, "out of memory for %zu tokens", v);
-    for (int s = 0; s < c->train.spans; s++) {
-        for (size_t i = 0; i < c->train.span[s].length; i++) {
-            count[c->text[c->train.span[s].start + i]]++;
-        }
-    }
-    for (int s = 0; s < c->held_out.spans; s++) {
-        for (size_t i = 0; i < c->held_out.span[s].length; i++) {
-            seen[c->text[c->held_out.span[s].start + i]]++;
-        }
-    }
+    count_part(c, &c->train, count);
+    count_part(c, &c->held_out, seen);
     for (size_t i = 0; i < v; i++) {
         c->unigram[i] = log((count[i] + 1) / ((double)c->train.tokens + (double)v));
         c->unigram_entropy -= seen[i] / (double)c->held_out.tokens * c->unigram[i];
@@ -149,112 +177,68 @@ static size_t starts(const struct part *part, size_t context)
     return n;
 }
 
-/* The window at the start-th of these places; where it begins in the text. */
-static size_t window(const struct corpus *c, const struct part *part, size_t context, size_t start,
-                     uint32_t *inputs, uint32_t *targets)
+int corpus_finish(struct error *err, struct corpus *c, const struct run *run, size_t runs,
+                  const struct cell_data *data, const char *hint)
+{
+    int status = STATUS_OK;
+    TRY(check_tokens(err, c));
+    TRY(split(err, c, run, runs, (size_t)data->guard));
+    CHECK(err, starts(&c->train, (size_t)data->guard) > 0, STATUS_FAILED,
+          "no training text is left beside the held-out blocks (%s of %zu tokens)", hint,
+          c->length);
+    CHECK(err, starts(&c->held_out, (size_t)data->guard) > 0, STATUS_FAILED,
+          "held-out blocks are shorter than a window of %d tokens (%s)", data->guard, hint);
+    TRY(count_unigram(err, c));
+cleanup:
+    return status;
+}
+
+/* Windows ===================================================================================== */
+
+static void expand(const struct piece *piece, size_t place, size_t n, uint32_t *out)
+{
+    if (piece->width == 1) {
+        const uint8_t *token = (const uint8_t *)piece->tokens + place;
+        for (size_t i = 0; i < n; i++) {
+            out[i] = token[i];
+        }
+    } else if (piece->width == 2) {
+        const uint16_t *token = (const uint16_t *)piece->tokens + place;
+        for (size_t i = 0; i < n; i++) {
+            out[i] = token[i];
+        }
+    } else {
+        memcpy(out, (const uint32_t *)piece->tokens + place, n * sizeof *out);
+    }
+}
+
+/* The span with the start-th of these places, and where in it that is. */
+static const struct span *find(const struct part *part, size_t context, size_t start, size_t *at)
 {
     for (int s = 0; s < part->spans; s++) {
         const size_t length = part->span[s].length;
         const size_t here = length > context ? length - context : 0;
         if (start < here) {
-            const size_t at = part->span[s].start + start;
-            for (size_t i = 0; i < context; i++) {
-                inputs[i] = c->text[at + i];
-            }
-            for (size_t i = 0; targets && i < context; i++) {
-                targets[i] = c->text[at + 1 + i];
-            }
-            return at;
+            *at = start;
+            return &part->span[s];
         }
         start -= here;
     }
-    return SIZE_MAX; /* corpus_load has seen to it that there is one */
+    return NULL; /* corpus_finish has seen to it that there is one */
 }
 
-int corpus_create(struct error *err, uint8_t *text, size_t length, const struct cell_data *data,
-                  struct corpus **corpus)
+/* The window at the start-th of these places; where it begins among all tokens. */
+static size_t window(const struct corpus *c, const struct part *part, size_t context, size_t start,
+                     uint32_t *inputs, uint32_t *targets)
 {
-    int status = STATUS_OK;
-    struct corpus *c = calloc(1, sizeof *c);
-    CHECK(err, c, STATUS_FAILED, "out of memory");
-    c->text = text;
-    c->length = length;
-    c->vocabulary = 256;
-    TRY(split(err, c, data));
-    CHECK(err, starts(&c->train, (size_t)data->guard) > 0, STATUS_FAILED,
-          "no training text is left beside the held-out blocks (data.held_out %g of %zu bytes)",
-          data->held_out, c->length);
-    CHECK(err, starts(&c->held_out, (size_t)data->guard) > 0, STATUS_FAILED,
-          "held-out blocks are shorter than a window of %d bytes", data->guard);
-    TRY(count_unigram(err, c));
-    *corpus = c;
-    c = NULL;
-cleanup:
-    if (c) {
-        c->text = NULL; /* still the caller's */
+    size_t at;
+    const struct span *span = find(part, context, start, &at);
+    const struct piece *piece = &c->piece[span->piece];
+    expand(piece, span->place + at, context, inputs);
+    if (targets) {
+        expand(piece, span->place + at + 1, context, targets);
     }
-    corpus_free(c);
-    return status;
-}
-
-int corpus_load(struct error *err, const struct data_source *source, const struct cell_data *data,
-                struct corpus **corpus)
-{
-    int status = STATUS_OK;
-    uint8_t *text = NULL;
-    size_t length = 0;
-    for (int i = 0; i < source->files; i++) {
-        TRY(text_append(err, source->file[i], &text, &length));
-    }
-    if (strcmp(data->cleaning, "gcide") == 0) {
-        length = text_clean_gcide(text, length);
-    }
-    TRY(corpus_create(err, text, length, data, corpus));
-    text = NULL;
-cleanup:
-    free(text);
-    return status;
-}
-
-void corpus_free(struct corpus *corpus)
-{
-    if (corpus) {
-        free(corpus->text);
-        free(corpus->train.span);
-        free(corpus->held_out.span);
-        free(corpus->unigram);
-        free(corpus);
-    }
-}
-
-int corpus_vocabulary(const struct corpus *corpus)
-{
-    return corpus->vocabulary;
-}
-
-size_t corpus_tokens(const struct corpus *corpus)
-{
-    return corpus->length;
-}
-
-size_t corpus_train_tokens(const struct corpus *corpus)
-{
-    return corpus->train.tokens;
-}
-
-size_t corpus_held_out_tokens(const struct corpus *corpus)
-{
-    return corpus->held_out.tokens;
-}
-
-double corpus_unigram_entropy(const struct corpus *corpus)
-{
-    return corpus->unigram_entropy;
-}
-
-const double *corpus_unigram(const struct corpus *corpus)
-{
-    return corpus->unigram;
+    return span->start + at;
 }
 
 static size_t drawn_window(const struct corpus *c, int context, philox4x32_ctr_t r,
@@ -280,11 +264,72 @@ size_t corpus_calibration_window(const struct corpus *corpus, int context, uint6
                         inputs, NULL);
 }
 
+/* Windows are spread evenly. */
+static size_t held_out_start(const struct corpus *c, int context, int index, int count)
+{
+    const size_t n = starts(&c->held_out, (size_t)context);
+    const unsigned __int128 place = (unsigned __int128)n * (2u * (unsigned)index + 1u);
+    return (size_t)(place / (2u * (unsigned)count));
+}
+
 size_t corpus_held_out_window(const struct corpus *corpus, int context, int index, int count,
                               uint32_t *inputs, uint32_t *targets)
 {
-    const size_t n = starts(&corpus->held_out, (size_t)context);
-    const unsigned __int128 place = (unsigned __int128)n * (2u * (unsigned)index + 1u);
     return window(corpus, &corpus->held_out, (size_t)context,
-                  (size_t)(place / (2u * (unsigned)count)), inputs, targets);
+                  held_out_start(corpus, context, index, count), inputs, targets);
+}
+
+double corpus_held_out_bytes(const struct corpus *c, int context, int count)
+{
+    double bytes = 0;
+    if (c->bytes) {
+        return (double)context * count;
+    }
+    for (int i = 0; c->lengths && i < count; i++) {
+        size_t at;
+        const struct span *span =
+            find(&c->held_out, (size_t)context, held_out_start(c, context, i, count), &at);
+        const uint32_t *length = c->lengths + span->lengths + at + 1;
+        for (int t = 0; t < context; t++) {
+            bytes += length[t];
+        }
+    }
+    return c->lengths ? bytes : NAN;
+}
+
+/* Facts ======================================================================================= */
+
+int corpus_vocabulary(const struct corpus *corpus)
+{
+    return corpus->vocabulary;
+}
+
+const struct tokenizer *corpus_tokenizer(const struct corpus *corpus)
+{
+    return corpus->tokenizer;
+}
+
+size_t corpus_tokens(const struct corpus *corpus)
+{
+    return corpus->length;
+}
+
+size_t corpus_train_tokens(const struct corpus *corpus)
+{
+    return corpus->train.tokens;
+}
+
+size_t corpus_held_out_tokens(const struct corpus *corpus)
+{
+    return corpus->held_out.tokens;
+}
+
+double corpus_unigram_entropy(const struct corpus *corpus)
+{
+    return corpus->unigram_entropy;
+}
+
+const double *corpus_unigram(const struct corpus *corpus)
+{
+    return corpus->unigram;
 }

@@ -1,6 +1,7 @@
 /*
- * The text: read, cleaned, cut into training and held-out parts. Read-only once loaded, shared by all
- * cells of a process. Tokens are bytes (vocabulary 256); in windows they are numbers of 32 bits, as a model takes them.
+ * The text as tokens: read, cut into training and held-out parts. Read-only once loaded, shared by all
+ * cells of a process. Tokens are kept as narrow as they come (bytes: one byte each), files of tokens are mapped; in windows they are
+ * numbers of 32 bits, as a model takes them.
  */
 #ifndef STUDY_CORPUS_H
 #define STUDY_CORPUS_H
@@ -10,15 +11,20 @@
 
 #include "jobs/cell.h"
 #include "jobs/spec.h"
+#include "study/tokenizer.h"
 
 struct corpus;
 
-/* Read the files (plain or gzip, by content), clean them, split off the held-out blocks (64 KiB each, chosen by
- * hash over the whole text, with data->guard bytes dropped on each side). STATUS_FAILED when a file
- * cannot be read, or too little is left for training or held-out windows of data->guard tokens. */
+/*
+ * By data->kind: text files (plain, gzip or Zstandard) cleaned, and as bytes or encoded with the source's SentencePiece model; token
+ * files; or a prepared folder. Held-out blocks are chosen by hash over the whole text, with data->guard tokens dropped on each side: of
+ * 64 KiB of text, if that is to be encoded a little longer (study/blocks.h); of 65536 tokens in token files; a prepared folder has its
+ * own. STATUS_FAILED when a file cannot be read, a token is not below data->vocabulary, or too little is left for training or
+ * held-out windows of data->guard tokens.
+ */
 int corpus_load(struct error *err, const struct data_source *source, const struct cell_data *data,
                 struct corpus **corpus);
-/* The same from `length` bytes in memory, malloc'ed, already clean; the corpus owns them if it succeeds. */
+/* The same from `length` bytes in memory as tokens, malloc'ed, already clean; the corpus owns them if it succeeds. */
 int corpus_create(struct error *err, uint8_t *text, size_t length, const struct cell_data *data,
                   struct corpus **corpus);
 void corpus_free(struct corpus *corpus); /* NULL is fine */
@@ -29,6 +35,9 @@ size_t corpus_train_tokens(const struct corpus *corpus);
 size_t corpus_held_out_tokens(const struct corpus *corpus);
 double
 corpus_unigram_entropy(const struct corpus *corpus); /* held-out CE under the training unigram */
+
+/* What the tokens were made with; NULL for token files. The corpus owns it. */
+const struct tokenizer *corpus_tokenizer(const struct corpus *corpus);
 
 /* log probability of each token under the training unigram, add-one smoothed: (vocabulary). */
 const double *corpus_unigram(const struct corpus *corpus);
@@ -50,5 +59,8 @@ size_t corpus_calibration_window(const struct corpus *corpus, int context, uint6
  * cell. */
 size_t corpus_held_out_window(const struct corpus *corpus, int context, int index, int count,
                               uint32_t *inputs, uint32_t *targets);
+
+/* Bytes of text that all targets of these `count` windows stand for; NaN where nobody knows (token files). */
+double corpus_held_out_bytes(const struct corpus *corpus, int context, int count);
 
 #endif

@@ -1,51 +1,34 @@
 #include "study/text.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
+
+#include "study/input.h"
 
 int text_append(struct error *err, const char *path, uint8_t **text, size_t *length)
 {
     int status = STATUS_OK;
-    size_t capacity = *length, start;
-    errno = 0;
-    gzFile file = gzopen(path, "rb"); /* reads plain files as they are */
-    CHECK(err, file, STATUS_FAILED, "%s: cannot read the text: %s", path,
-          errno ? strerror(errno) : "out of memory");
-    gzbuffer(file, 1 << 18);
-    if (*length > 0) {
-        uint8_t *grown = realloc(*text, *length + 1);
-        CHECK(err, grown, STATUS_FAILED, "out of memory");
-        *text = grown;
-        (*text)[(*length)++] = '\n';
-    }
-    start = *length;
-    for (;;) {
-        enum { STEP = 1 << 22 };
-        if (capacity < *length + STEP) {
-            capacity = (*length + STEP) * 3 / 2;
+    size_t capacity = *length, start = *length;
+    struct input *input = NULL;
+    TRY(input_open(err, path, &input));
+    for (size_t got = 1; got > 0; *length += got) {
+        enum { STEP = 1 << 18 };
+        if (capacity < *length + STEP + 1) {
+            capacity = (*length + STEP + 1) * 3 / 2;
             uint8_t *grown = realloc(*text, capacity);
             CHECK(err, grown, STATUS_FAILED, "%s: out of memory after %zu bytes", path, *length);
             *text = grown;
         }
-        int n = gzread(file, *text + *length, STEP);
-        if (n <= 0) {
-            int code;
-            const char *why = gzerror(file, &code);
-            CHECK(err, n == 0 && (code == Z_OK || code == Z_STREAM_END), STATUS_FAILED,
-                  "%s: cannot read the text after %zu bytes: %s", path, *length - start,
-                  code == Z_ERRNO ? strerror(errno) : why);
-            break;
+        if (start > 0 && start == *length) {
+            (*text)[(*length)++] = '\n';
+            start++;
         }
-        *length += (size_t)n;
+        TRY(input_read(err, input, *text + *length, STEP, &got));
     }
     CHECK(err, *length > start, STATUS_FAILED, "%s: the file is empty", path);
 cleanup:
-    if (file) {
-        gzclose_r(file);
-    }
+    input_close(input);
     return status;
 }
 
@@ -56,10 +39,10 @@ static bool is_source_tag(const uint8_t *line, size_t n)
            memchr(line + 1, ']', n - 2) == NULL;
 }
 
-size_t text_clean_gcide(uint8_t *text, size_t length)
+size_t text_clean_gcide(uint8_t *text, size_t cleaned, size_t length)
 {
-    size_t out = 0;
-    for (size_t at = 0; at < length;) {
+    size_t out = cleaned;
+    for (size_t at = cleaned; at < length;) {
         const uint8_t *end = memchr(text + at, '\n', length - at);
         size_t stop = end ? (size_t)(end - text) : length, next = stop + 1;
         while (at < stop && (text[at] == ' ' || text[at] == '\t')) {

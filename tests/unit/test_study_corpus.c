@@ -427,14 +427,14 @@ static void test_cleaning(void **state)
     (void)state;
     uint8_t text[sizeof dirty];
     memcpy(text, dirty, sizeof dirty);
-    const size_t n = text_clean_gcide(text, sizeof dirty - 1);
+    const size_t n = text_clean_gcide(text, 0, sizeof dirty - 1);
     if (n != sizeof clean - 1 || memcmp(text, clean, n) != 0) {
         fail_msg("'%.*s'", (int)n, (char *)text);
     }
     /* Clean text stays as it is. */
-    assert_int_equal(text_clean_gcide(text, n), n);
+    assert_int_equal(text_clean_gcide(text, 0, n), n);
     assert_memory_equal(text, clean, n);
-    assert_int_equal(text_clean_gcide(text, 0), 0);
+    assert_int_equal(text_clean_gcide(text, 0, 0), 0);
 }
 
 /* The corpus cleans when it is asked to, and not otherwise. */
