@@ -6,6 +6,7 @@
 
 #include "jobs/error.h"
 
+int command_prepare(struct error *err, int argc, char **argv);
 int command_plan(struct error *err, int argc, char **argv);
 int command_run(struct error *err, int argc, char **argv);
 int command_status(struct error *err, int argc, char **argv);

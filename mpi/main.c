@@ -13,6 +13,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"prepare", command_prepare, "text of yours to tokens, once, for any number of studies"},
     {"plan", command_plan, "what a study file asks for: cells, cost, memory, time"},
     {"run", command_run, "run a study, or go on where its folder stopped"},
     {"submit", command_submit, "run a study in Slurm: a batch script that requeues itself"},
