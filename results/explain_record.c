@@ -85,12 +85,13 @@ static int print_checkpoints(struct error *err, FILE *out, const struct record *
 {
     int status = STATUS_OK;
     struct text_table *columns = NULL;
-    TRY(text_table_open(err, "rrrrrrr", 2, &columns));
+    TRY(text_table_open(err, "rrrrrrrr", 2, &columns));
     static const char *const head[] = {"",
                                        "",
                                        "",
                                        "",
                                        "held-out loss,",
+                                       "bits per",
                                        "loss in the",
                                        "KL(p\xe2\x80\x96unigram),",
                                        "checkpoint",
@@ -98,6 +99,7 @@ static int print_checkpoints(struct error *err, FILE *out, const struct record *
                                        "step",
                                        "tokens",
                                        "nats " PLUSMINUS " SE",
+                                       "byte",
                                        "training type",
                                        "nats"};
     ADD_HEAD(columns, head);
@@ -107,6 +109,7 @@ static int print_checkpoints(struct error *err, FILE *out, const struct record *
         add_integer(columns, record->step[k]);
         text_table_add(columns, "%s", text_count(record->tokens[k]).s);
         add_with_se(columns, record->loss[k], record->loss_se[k]);
+        add_value(columns, record->bits_per_byte[k]);
         add_value(columns, record->loss_in_training_precision[k]);
         add_value(columns, record->kl_unigram[k]);
     }

@@ -48,9 +48,12 @@ struct record {
     double *loss_se; /* over windows */
     double *loss_in_training_precision;
     double *kl_unigram; /* KL(p‖unigram), nats per token */
+    double *
+        bits_per_byte; /* the loss per byte of text, bits; NaN: how many bytes there are is not known */
 
     /* (C, Q) */
     double *quantized_loss, *quantized_loss_se;
+    double *quantized_bits_per_byte;
     double *delta_loss, *delta_loss_se; /* quantized − full, paired over windows */
     double *relative_loss_increase;     /* CE_q / CE − 1 */
     double *kl, *kl_se;                 /* KL(p‖p_q), nats per token */

@@ -162,6 +162,19 @@ static double unigram_entropy(const struct effects *effects, int size)
     return NAN;
 }
 
+/* Bits per byte of one nat per token: the same for all cells of a size, as they read the same windows. */
+static double bits_per_nat(const struct effects *effects, int size)
+{
+    const struct table *table = effects->table;
+    for (int i = 0; table->bits_per_byte != NULL && i < table->cells; i++) {
+        const int last = (i + 1) * table->checkpoints - 1;
+        if (effects->size_of[i] == size && isfinite(table->bits_per_byte[last])) {
+            return table->bits_per_byte[last] / table->loss[last];
+        }
+    }
+    return NAN;
+}
+
 /* Did the models learn anything? Their loss against the best constant prediction. */
 static int print_training(struct error *err, const struct report *report)
 {
@@ -173,13 +186,12 @@ static int print_training(struct error *err, const struct report *report)
         goto cleanup;
     }
     report_heading(report, "Training: held-out loss of the base recipe, nats per token");
-    TRY(text_table_open(err, "lrrrrrrrr", 2, &columns));
-    static const char *const head[] = {"",           "non-emb.",   "",
-                                       "tokens per", "",           "",
-                                       "seed",       "unigram",    "learned:",
-                                       "size",       "parameters", "tokens",
-                                       "parameter",  "seeds",      "loss",
-                                       "SD",         "entropy",    "entropy \xe2\x88\x92 loss"};
+    TRY(text_table_open(err, "lrrrrrrrrr", 2, &columns));
+    static const char *const head[] = {
+        "",     "non-emb.",   "",         "tokens per", "",
+        "",     "seed",       "bits per", "unigram",    "learned:",
+        "size", "parameters", "tokens",   "parameter",  "seeds",
+        "loss", "SD",         "byte",     "entropy",    "entropy \xe2\x88\x92 loss"};
     for (size_t i = 0; i < sizeof head / sizeof head[0]; i++) {
         text_table_add(columns, "%s", head[i]);
     }
@@ -195,6 +207,7 @@ static int print_training(struct error *err, const struct report *report)
         text_table_add(columns, "%d", loss.cells);
         text_table_add(columns, "%s", text_fixed(loss.mean, 4, false).s);
         text_table_add(columns, "%s", text_fixed(loss.sd, 4, false).s);
+        text_table_add(columns, "%s", text_fixed(loss.mean * bits_per_nat(effects, s), 4, false).s);
         text_table_add(columns, "%s", text_fixed(entropy, 4, false).s);
         text_table_add(columns, "%s", text_fixed(entropy - loss.mean, 4, false).s);
         unlearned += loss.mean >= entropy;

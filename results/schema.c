@@ -83,6 +83,11 @@ static const struct schema_entry entries[] = {
     NUMBER(loss, C, SCHEMA_DOUBLE, SCHEMA_RESULT, "1", "held-out cross-entropy, nats per token",
            "METHOD §4: from the fp32 master weights, in fp32, mean over all held-out positions",
            "loss_se"),
+    NUMBER(bits_per_byte, C, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "held-out cross-entropy, bits per byte of text",
+           "METHOD §4: loss x held-out tokens / (ln 2 x bytes of text that they stand for), which "
+           "compares tokenizers; missing for token files, whose text is not known",
+           NULL),
     NUMBER(loss_se, C, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
            "standard error of loss over windows, nats per token",
            "METHOD §4: describes one run, never a contrast", NULL),
@@ -95,6 +100,9 @@ static const struct schema_entry entries[] = {
     NUMBER(quantized_loss, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
            "held-out cross-entropy of the quantized model, nats per token", "METHOD §3, 4",
            "quantized_loss_se"),
+    NUMBER(quantized_bits_per_byte, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "held-out cross-entropy of the quantized model, bits per byte of text",
+           "METHOD §4: as bits_per_byte", NULL),
     NUMBER(quantized_loss_se, CQ, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
            "standard error of quantized_loss over windows, nats per token",
            "METHOD §4: describes one run, never a contrast", NULL),
@@ -202,7 +210,7 @@ static const struct schema_entry entries[] = {
 
     NUMBER(unigram_entropy, ONE, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
            "cross-entropy of the held-out text under its training unigram, nats per token",
-           "METHOD §4: the loss of a model that knows byte frequencies only", NULL),
+           "METHOD §4: the loss of a model that knows token frequencies only", NULL),
     NUMBER(skipped_steps, ONE, SCHEMA_INT, SCHEMA_RESULT, "1",
            "optimizer steps skipped on a non-finite gradient", "METHOD §2: fp16 only", NULL),
     NUMBER(final_loss_scale, ONE, SCHEMA_DOUBLE, SCHEMA_RESULT, "1", "loss scale at the end",
@@ -270,7 +278,9 @@ bool schema_optional(const struct schema_entry *entry)
 {
     return strncmp(entry->name, "probe_", 6) == 0 || strcmp(entry->name, "site_error") == 0 ||
            strcmp(entry->name, "gptq_damping") == 0 ||
-           strcmp(entry->name, "quantizer_outcome") == 0;
+           strcmp(entry->name, "quantizer_outcome") == 0 ||
+           strcmp(entry->name, "bits_per_byte") == 0 ||
+           strcmp(entry->name, "quantized_bits_per_byte") == 0;
 }
 
 const char *schema_dimension_name(enum schema_dimension dimension)

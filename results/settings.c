@@ -29,7 +29,7 @@ static const struct setting settings[] = {
     {"activation", SETTING_ACTIVATION, "activation of the FFN", "METHOD §1", AT(model.activation)},
     {"bias", SETTING_FLAG, "linear layers have biases", "METHOD §1", AT(model.bias)},
     {"tied", SETTING_FLAG, "the head shares the embedding matrix", "METHOD §1", AT(model.tied)},
-    {"vocabulary", SETTING_INT, "size of the vocabulary", "METHOD §1; 256: bytes",
+    {"vocabulary", SETTING_INT, "size of the vocabulary", "METHOD §1; bytes have 256",
      AT(model.vocabulary)},
     {"train_tokens", SETTING_INT64, "training tokens of the whole run",
      "METHOD §2: steps x batch x context", AT(tokens)},

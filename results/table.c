@@ -120,6 +120,9 @@ static int read_measured(struct error *err, const struct source *source, struct 
     TRY(read_texts(err, source, "isa", source->cells, table->isa, sizeof *table->isa,
                    sizeof *table->isa));
     TRY(read_numbers(err, source, "loss", 2, &table->loss));
+    if (nc_inq_varid(source->id, "bits_per_byte", &varid) == NC_NOERR) {
+        TRY(read_numbers(err, source, "bits_per_byte", 2, &table->bits_per_byte));
+    }
     TRY(read_numbers(err, source, "kl", 3, &table->kl));
     TRY(read_numbers(err, source, "delta_loss", 3, &table->delta_loss));
     TRY(read_numbers(err, source, "relative_loss_increase", 3, &table->relative_loss_increase));
@@ -212,6 +215,7 @@ void table_free(struct table *table)
     free(table->quantizer);
     free(table->training_fraction);
     free(table->loss);
+    free(table->bits_per_byte);
     free(table->kl);
     free(table->delta_loss);
     free(table->relative_loss_increase);

@@ -25,6 +25,7 @@ struct table {
     char (*quantizer)[32];     /* (quantizers) */
     double *training_fraction; /* (checkpoints) */
     double *loss;              /* (cells, checkpoints) */
+    double *bits_per_byte;     /* (cells, checkpoints); NULL: older than it */
     double *kl, *delta_loss, *relative_loss_increase,
         *top1_agreement;     /* (cells, checkpoints, quantizers) */
     double *unigram_entropy; /* (cells) */

@@ -250,6 +250,10 @@ static void conclude(struct evaluation *e, int index, struct record *r)
     memcpy(loss, e->sums.loss, w * sizeof *loss);
     r->loss[index] = mean(loss, windows);
     r->loss_se[index] = standard_error(loss, windows);
+    /* Nats per token to bits per byte. */
+    const double scale =
+        (double)windows * context / (log(2) * corpus_held_out_bytes(e->corpus, context, windows));
+    r->bits_per_byte[index] = r->loss[index] * scale;
     r->loss_in_training_precision[index] = mean(e->sums.training_loss, windows);
     r->kl_unigram[index] = mean(e->sums.kl_unigram, windows);
     for (int a = 0; a < e->active; a++) {
@@ -261,6 +265,7 @@ static void conclude(struct evaluation *e, int index, struct record *r)
         memcpy(quantized_loss, e->sums.quantized_loss + a * w, w * sizeof *kl);
         memcpy(kl, e->sums.kl + a * w, w * sizeof *kl);
         r->quantized_loss[at] = mean(quantized_loss, windows);
+        r->quantized_bits_per_byte[at] = r->quantized_loss[at] * scale;
         r->quantized_loss_se[at] = standard_error(quantized_loss, windows);
         r->kl[at] = mean(kl, windows);
         r->kl_se[at] = standard_error(kl, windows);

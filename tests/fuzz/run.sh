@@ -35,7 +35,7 @@ fi
 
 if [ -n "$make" ]; then
     log=$(mktemp)
-    if ! { cmake -S "$root" -B "$build" -DCMAKE_C_COMPILER="$clang" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    if ! { cmake -S "$root" -B "$build" -DCMAKE_C_COMPILER="$clang" -DCMAKE_CXX_COMPILER="${clang%clang*}clang++${clang##*clang}" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
         -DPTQSCALE_FUZZ=ON -DBUILD_TESTING=ON && cmake --build "$build" --target fuzz --parallel 2; } \
         >"$log" 2>&1; then
         tail -n 100 "$log" >&2

@@ -52,6 +52,9 @@ static void test_record(void **state)
             assert_true(fabs(r->loss_in_training_precision[c] - r->loss[c]) < 0.02);
         }
         assert_true(r->loss[CHECKPOINTS - 1] < r->unigram_entropy);
+        for (int k = 0; k < CHECKPOINTS; k++) { /* tokens are bytes */
+            run_near("bits_per_byte", r->bits_per_byte[k], r->loss[k] / log(2));
+        }
     }
 }
 
