@@ -22,9 +22,10 @@ while [ $# -gt 0 ]; do
 done
 seconds=${1:-0}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- spec journal cellfile cellrecord live checkpoint
+[ $# -gt 0 ] || set -- spec journal cellfile cellrecord live checkpoint tokens
 
 clang=$(command -v clang || command -v clang-14 || true)
+clangxx=${clang%clang*}clang++${clang##*clang}
 probe=$(mktemp)
 trap 'rm -f "$probe"' EXIT
 if [ -z "$clang" ] || ! echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return d && n < 0; }' |
@@ -35,7 +36,8 @@ fi
 
 if [ -n "$make" ]; then
     log=$(mktemp)
-    if ! { cmake -S "$root" -B "$build" -DCMAKE_C_COMPILER="$clang" -DCMAKE_CXX_COMPILER="${clang%clang*}clang++${clang##*clang}" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    if ! { cmake -S "$root" -B "$build" -DCMAKE_C_COMPILER="$clang" \
+        -DCMAKE_CXX_COMPILER="$clangxx" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
         -DPTQSCALE_FUZZ=ON -DBUILD_TESTING=ON && cmake --build "$build" --target fuzz --parallel 2; } \
         >"$log" 2>&1; then
         tail -n 100 "$log" >&2
