@@ -11,8 +11,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+enum { MOST_SPANS = 1 << 23 };
+
 static const char format_name[] = "ptqscale tokens 1";
-static const json_int_t most_tokens = (json_int_t)1 << 48;
+static const json_int_t most_tokens = (json_int_t)1 << 40; /* so that no sum overflows */
 
 void manifest_shard_name(int shard, char name[MANIFEST_NAME])
 {
@@ -202,6 +204,8 @@ static int read_spans(struct error *err, const char *path, const json_t *root, s
     json_t *list, *item;
     size_t i;
     TRY(field(err, path, root, "spans", JSON_ARRAY, &list));
+    CHECK(err, json_array_size(list) <= MOST_SPANS, STATUS_FAILED, "%s: %zu spans are too many",
+          path, json_array_size(list));
     m->span = calloc(json_array_size(list) + 1, sizeof *m->span);
     CHECK(err, m->span, STATUS_FAILED, "%s: out of memory", path);
     json_array_foreach(list, i, item)
