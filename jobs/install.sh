@@ -11,8 +11,9 @@
 
 RUN_PACKAGES="build-essential cmake ninja-build pkg-config git ca-certificates
     libopenmpi-dev openmpi-bin libdnnl-dev libnetcdf-dev netcdf-bin libyaml-dev librandom123-dev
-    libgsl-dev libxxhash-dev zlib1g-dev libscalapack-openmpi-dev libopenblas-serial-dev"
-TEST_PACKAGES="libcmocka-dev clang-format python3-minimal python3-numpy python3-xarray
+    libgsl-dev libxxhash-dev zlib1g-dev libzstd-dev libjansson-dev libsentencepiece-dev
+    libscalapack-openmpi-dev libopenblas-serial-dev"
+TEST_PACKAGES="libcmocka-dev clang-format sentencepiece zstd python3-minimal python3-numpy python3-xarray
     python3-netcdf4 slurmctld slurmd slurm-client munge"
 FUZZ_PACKAGES="clang libclang-rt-dev" # libFuzzer; older releases have it all in clang
 
@@ -82,9 +83,9 @@ install_dependencies() {
     fi
     cat >&2 <<'END'
 install: no apt-get here. Have these in the environment, e.g. with module load:
-install:   cmake (3.20 or newer), a C compiler, pkg-config, openmpi, netcdf-c, onednn, gsl, libyaml,
-install:   zlib, xxhash, random123, scalapack with a BLAS; for the tests cmocka, clang-format and Python 3 with xarray and
-install:   netCDF4. Libraries in folders of their own: CMAKE_PREFIX_PATH and PKG_CONFIG_PATH.
+install:   cmake (3.20 or newer), a C and C++ compiler, pkg-config, openmpi, netcdf-c, onednn, gsl,
+install:   libyaml, jansson, sentencepiece, zlib, zstd, xxhash, random123, scalapack with a BLAS; for the tests cmocka,
+install:   clang-format, the programs of sentencepiece and zstd, and Python 3 with xarray and netCDF4. Libraries in folders of their own: CMAKE_PREFIX_PATH and PKG_CONFIG_PATH.
 END
 }
 

@@ -20,7 +20,7 @@ forbid() {
 
 # sources FOLDER...: their C files, NUL-separated.
 sources() {
-    find "$@" \( -name '*.c' -o -name '*.h' \) -print0 | sort -z
+    find "$@" \( -name '*.c' -o -name '*.h' -o -name '*.cc' \) -print0 | sort -z
 }
 
 mapfile -d '' jobs < <(sources jobs)
