@@ -28,6 +28,8 @@ struct evaluation {
     int active;              /* quantizers evaluated here */
     int column[CELL_QUANTIZERS];
     struct quantized *quantized[CELL_QUANTIZERS];
+    float *tables;                                           /* one allocation */
+    const float *tokens, *quantized_tokens[CELL_QUANTIZERS]; /* model_tokens; NULL: none */
     uint32_t *inputs, *targets;
     double *log_p; /* (N, V) */
     double *p;     /* (N, V) */
@@ -103,6 +105,44 @@ cleanup:
     return status;
 }
 
+/* Of quantizer a; full precision: a < 0. */
+static struct weights weights_of(const struct evaluation *e, int a)
+{
+    struct weights weights =
+        a < 0 ? weights_full(e->parameters) : quantized_weights(e->quantized[a], e->parameters);
+    weights.tokens = a < 0 ? e->tokens : e->quantized_tokens[a];
+    return weights;
+}
+
+/* What the first block makes of each token, once for all windows, where these have many more positions. */
+static int tabulate(struct error *err, struct evaluation *e)
+{
+    int status = STATUS_OK;
+    const struct layout *l = model_layout(e->model);
+    const struct cell_evaluate *ev = &e->cell->evaluate;
+    size_t floats = model_token_floats(l, NULL);
+    if (l->model.vocabulary > (int64_t)ev->windows * l->size.context / e->team->size / 4) {
+        return status;
+    }
+    for (int a = 0; a < e->active; a++) {
+        floats += model_token_floats(l, &ev->quantizer[e->column[a]]);
+    }
+    e->tables = malloc((floats + 1) * sizeof *e->tables);
+    CHECK(err, e->tables, STATUS_FAILED, "out of memory to evaluate size %s", l->size.name);
+    float *table = e->tables;
+    for (int a = -1; a < e->active; a++) {
+        const struct weights weights = weights_of(e, a);
+        const size_t here = model_token_floats(l, a < 0 ? NULL : &ev->quantizer[e->column[a]]);
+        if (here > 0 && (a < 0 || !quantized_failed(e->quantized[a]))) {
+            TRY(model_tokens(err, e->model, &weights, table));
+            *(a < 0 ? &e->tokens : &e->quantized_tokens[a]) = table;
+        }
+        table += here;
+    }
+cleanup:
+    return status;
+}
+
 static int prepare(struct error *err, struct evaluation *e, int index, struct record *record)
 {
     int status = STATUS_OK;
@@ -112,6 +152,7 @@ static int prepare(struct error *err, struct evaluation *e, int index, struct re
     const size_t rows = (size_t)cell->train.micro_batch * cell->size.context;
     const size_t vocabulary = (size_t)cell->model.vocabulary;
     TRY(quantize(err, e, index, record));
+    TRY(tabulate(err, e));
     e->inputs = malloc(rows * sizeof *e->inputs);
     e->targets = malloc(rows * sizeof *e->targets);
     e->log_p = malloc(rows * vocabulary * sizeof *e->log_p);
@@ -141,6 +182,7 @@ static void release(struct evaluation *e)
         quantized_free(e->quantized[i]);
     }
     free(e->operands);
+    free(e->tables);
     free(e->inputs);
     free(e->targets);
     free(e->log_p);
@@ -169,7 +211,7 @@ static int full(struct error *err, struct evaluation *e, int first, int count)
     const int context = e->cell->size.context, v = e->cell->model.vocabulary;
     const double *unigram = corpus_unigram(e->corpus);
     const float *logits;
-    const struct weights weights = weights_full(e->parameters);
+    const struct weights weights = weights_of(e, -1);
     TRY(forward(err, e, count, PRECISION_FP32, &weights, &logits));
     for (int r = 0; r < count * context; r++) {
         double *log_p = e->log_p + (size_t)r * v;
@@ -202,7 +244,7 @@ static int quantized(struct error *err, struct evaluation *e, int first, int cou
     const int context = e->cell->size.context, v = e->cell->model.vocabulary;
     const size_t at = (size_t)active * e->cell->evaluate.windows + first;
     const float *logits;
-    const struct weights weights = quantized_weights(e->quantized[active], e->parameters);
+    const struct weights weights = weights_of(e, active);
     TRY(forward(err, e, count, PRECISION_FP32, &weights, &logits));
     for (int r = 0; r < count * context; r++) {
         const size_t w = at + r / context;

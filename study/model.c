@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "study/arena.h"
 #include "study/model_buffers.h"
@@ -242,6 +243,7 @@ struct pass {
     const struct dropout *dropout;
     observe_fn *observe;
     void *observe_context;
+    const uint32_t *tokens; /* whose rows of weights->tokens the first block takes; NULL: none */
 };
 
 static int forward_quantized(struct error *err, struct model *m, const struct quantized_site *q,
@@ -298,6 +300,22 @@ cleanup:
     return status;
 }
 
+/* Floats of a token's row of the table: q k v, and in a parallel block the FFN. */
+static size_t token_width(const struct layout *l)
+{
+    return (l->model.block == BLOCK_PARALLEL ? 4 : 3) * (size_t)l->size.d_model;
+}
+
+/* Columns first … of the tokens' rows, to y (N, n). */
+static void take_tokens(const struct model *m, const struct pass *p, size_t first, size_t n,
+                        float *y)
+{
+    const size_t width = token_width(m->layout);
+    for (int r = 0; r < m->rows; r++) {
+        memcpy(y + (size_t)r * n, p->weights->tokens + p->tokens[r] * width + first, n * sizeof *y);
+    }
+}
+
 static struct dropout_key mask_key(const struct dropout *dropout, int site)
 {
     return (struct dropout_key){.seed = dropout->seed,
@@ -325,14 +343,33 @@ static void forward_norm(struct model *m, const struct pass *p, int layer, int w
                                   model_operand(m, b->norm[which]), b->mean[which], b->rstd[which]);
 }
 
+/* Does the first block take what it would compute from a table? */
+static bool is_known(const struct pass *p, int layer)
+{
+    return p->tokens && layer == 0;
+}
+
+static int forward_qkv(struct error *err, struct model *m, const struct pass *p, int layer)
+{
+    int status = STATUS_OK;
+    struct block_activations *b = &m->block[layer];
+    TRY(open_site(err, m, p, layer, SITE_QKV));
+    if (is_known(p, layer)) {
+        take_tokens(m, p, 0, 3 * (size_t)m->layout->size.d_model, b->qkv);
+    } else {
+        forward_norm(m, p, layer, 0, b->in);
+        TRY(forward_site(err, m, p, layer, SITE_QKV, b->norm[0], b->qkv));
+    }
+cleanup:
+    return status;
+}
+
 /* LayerNorm and attention, without its output projection. */
 static int forward_attention(struct error *err, struct model *m, const struct pass *p, int layer)
 {
     int status = STATUS_OK;
     struct block_activations *b = &m->block[layer];
-    TRY(open_site(err, m, p, layer, SITE_QKV));
-    forward_norm(m, p, layer, 0, b->in);
-    TRY(forward_site(err, m, p, layer, SITE_QKV, b->norm[0], b->qkv));
+    TRY(forward_qkv(err, m, p, layer));
     m->kernels->attention_forward(p->precision, &m->shape, b->qkv, model_operand(m, b->attention),
                                   b->row_max, b->row_scale, m->scratch);
 cleanup:
@@ -345,6 +382,9 @@ static int forward_ffn(struct error *err, struct model *m, const struct pass *p,
     int status = STATUS_OK;
     struct block_activations *b = &m->block[layer];
     TRY(open_site(err, m, p, layer, SITE_FFN_IN));
+    if (is_known(p, layer) && m->layout->model.block == BLOCK_PARALLEL) {
+        return status; /* with its output */
+    }
     if (m->layout->model.block == BLOCK_SEQUENTIAL) {
         forward_norm(m, p, layer, 1, b->middle);
     }
@@ -365,6 +405,11 @@ static int forward_branch(struct error *err, struct model *m, const struct pass 
     struct block_activations *b = &m->block[layer];
     const int which = site == SITE_FFN_OUT;
     TRY(open_site(err, m, p, layer, site));
+    if (which && is_known(p, layer) && m->layout->model.block == BLOCK_PARALLEL) {
+        const size_t d = (size_t)m->layout->size.d_model;
+        take_tokens(m, p, 3 * d, d, m->branch[1]);
+        return status;
+    }
     TRY(forward_site(err, m, p, layer, site, which ? b->activated : b->attention,
                      m->branch[which]));
 cleanup:
@@ -436,7 +481,10 @@ int model_forward(struct error *err, struct model *m, const struct weights *weig
                               .precision = precision,
                               .dropout = dropout,
                               .observe = observe,
-                              .observe_context = observe_context};
+                              .observe_context = observe_context,
+                              .tokens = weights->tokens && !observe ? inputs : NULL};
+    CHECK(err, !weights->tokens || (precision == PRECISION_FP32 && dropout->p == 0), STATUS_FAILED,
+          "a table by token in training");
     CHECK(err, sequences >= 1 && sequences <= m->sequences, STATUS_FAILED,
           "micro-batch of %d sequences in a model made for %d", sequences, m->sequences);
     CHECK(err, m->use != MODEL_INFERENCE || dropout->p == 0, STATUS_FAILED,
@@ -494,5 +542,50 @@ int model_attend(struct error *err, struct model *m, const struct weights *weigh
         TRY(model_open(err, m, weights, PRECISION_FP32, 0, -1));
     }
 cleanup:
+    return status;
+}
+
+size_t model_token_floats(const struct layout *layout, const struct quantizer *quantizer)
+{
+    const bool by_token = layout->model.position == POSITION_ROTARY &&
+                          (quantizer == NULL || quantizer->outliers == OUTLIERS_NONE);
+    return by_token ? (size_t)layout->model.vocabulary * token_width(layout) : 0;
+}
+
+int model_tokens(struct error *err, struct model *m, const struct weights *weights, float *table)
+{
+    int status = STATUS_OK;
+    const struct layout *l = m->layout;
+    const size_t d = (size_t)l->size.d_model, width = token_width(l);
+    const int all = m->sequences * l->size.context, vocabulary = l->model.vocabulary;
+    const struct pass pass = {.weights = weights, .precision = PRECISION_FP32};
+    struct block_activations *b = &m->block[0];
+    uint32_t *tokens = malloc((size_t)all * sizeof *tokens);
+    CHECK(err, tokens, STATUS_FAILED, "out of memory");
+    m->rows = all;
+    m->packed = false;
+    for (int first = 0; first < vocabulary; first += all) {
+        const int count = vocabulary - first < all ? vocabulary - first : all;
+        for (int r = 0; r < all; r++) {
+            tokens[r] = r < count ? (uint32_t)(first + r) : 0;
+        }
+        TRY(model_open(err, m, weights, PRECISION_FP32, 0, 1));
+        m->kernels->embed(PRECISION_FP32, all, l->size.d_model, l->size.context, tokens,
+                          model_master(m, l->embedding), NULL, NULL, 1, b->in);
+        TRY(forward_qkv(err, m, &pass, 0));
+        if (l->model.block == BLOCK_PARALLEL) {
+            TRY(forward_ffn(err, m, &pass, 0));
+            TRY(forward_branch(err, m, &pass, 0, SITE_FFN_OUT));
+        }
+        for (int r = 0; r < count; r++) {
+            float *row = table + (size_t)(first + r) * width;
+            memcpy(row, b->qkv + (size_t)r * 3 * d, 3 * d * sizeof *row);
+            if (l->model.block == BLOCK_PARALLEL) {
+                memcpy(row + 3 * d, m->branch[1] + (size_t)r * d, d * sizeof *row);
+            }
+        }
+    }
+cleanup:
+    free(tokens);
     return status;
 }

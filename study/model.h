@@ -26,6 +26,7 @@ struct weights {
     const float *operands;  /* the same, rounded to the half type; fp32: master */
     const uint16_t *packed; /* the same in bf16, for matmuls that take it; or NULL */
     const struct quantized_site *quantized; /* (layers, SITES), or NULL */
+    const float *tokens;                    /* of model_tokens, for fp32 inference; or NULL */
 
     struct parameters *parameters; /* of a team, or NULL */
     float *room;                   /* half types: for the operands of its largest unit */
@@ -46,6 +47,16 @@ struct model;
  * packed where matmuls take that. To be made anew when master has changed. */
 struct weights model_weights(const struct model *model, enum precision precision,
                              const float *master, float *buffer);
+
+/* With rotary positions the first block sees nothing but the token until attention mixes positions: its q, k, v, and in a
+ * parallel block its FFN, are a table by token. Floats of the table, 0 where there is none: learned positions, or quantizers that look
+ * at whole windows. `quantizer` NULL: full precision. */
+size_t model_token_floats(const struct layout *layout, const struct quantizer *quantizer);
+
+/* Fill it, for weights->tokens: forward then takes the rows instead of computing them, unless somebody observes. The products
+ * have the shapes of whole micro-batches. */
+int model_tokens(struct error *err, struct model *model, const struct weights *weights,
+                 float *table);
 
 /* Which masks to draw. */
 struct dropout {
