@@ -31,9 +31,10 @@ struct evaluation {
     float *tables;                                           /* one allocation */
     const float *tokens, *quantized_tokens[CELL_QUANTIZERS]; /* model_tokens; NULL: none */
     uint32_t *inputs, *targets;
-    double *log_p; /* (N, V) */
+    float *logits; /* (N, V) of the full model */
     double *p;     /* (N, V) */
-    double *q;     /* (V) */
+    double *log_p; /* (N) of the target */
+    double *logs;  /* (2 V) of one position */
     int *best;     /* (N) most likely token */
     struct sums sums;
 };
@@ -155,12 +156,13 @@ static int prepare(struct error *err, struct evaluation *e, int index, struct re
     TRY(tabulate(err, e));
     e->inputs = malloc(rows * sizeof *e->inputs);
     e->targets = malloc(rows * sizeof *e->targets);
-    e->log_p = malloc(rows * vocabulary * sizeof *e->log_p);
+    e->logits = malloc(rows * vocabulary * sizeof *e->logits);
     e->p = malloc(rows * vocabulary * sizeof *e->p);
-    e->q = malloc(vocabulary * sizeof *e->q);
+    e->log_p = malloc(rows * sizeof *e->log_p);
+    e->logs = malloc(2 * vocabulary * sizeof *e->logs);
     e->best = malloc(rows * sizeof *e->best);
-    CHECK(err, e->inputs && e->targets && e->log_p && e->p && e->q && e->best, STATUS_FAILED,
-          "out of memory to evaluate size %s", cell->size.name);
+    CHECK(err, e->inputs && e->targets && e->logits && e->p && e->log_p && e->logs && e->best,
+          STATUS_FAILED, "out of memory to evaluate size %s", cell->size.name);
     if (cell->train.precision != PRECISION_FP32) {
         const size_t floats = e->parameters->team ? e->parameters->shards->largest : layout->length;
         e->operands = malloc(floats * sizeof *e->operands);
@@ -185,9 +187,10 @@ static void release(struct evaluation *e)
     free(e->tables);
     free(e->inputs);
     free(e->targets);
-    free(e->log_p);
+    free(e->logits);
     free(e->p);
-    free(e->q);
+    free(e->log_p);
+    free(e->logs);
     free(e->best);
     free(e->sums.all);
 }
@@ -203,7 +206,7 @@ static int forward(struct error *err, struct evaluation *e, int count, enum prec
                          logits);
 }
 
-/* Full precision of `count` windows from `first`: loss, distance from the unigram, and log p kept for the quantizers. */
+/* Full precision of `count` windows from `first`: loss, distance from the unigram, and logits and p kept for the quantizers. */
 static int full(struct error *err, struct evaluation *e, int first, int count)
 {
     int status = STATUS_OK;
@@ -213,11 +216,13 @@ static int full(struct error *err, struct evaluation *e, int first, int count)
     const float *logits;
     const struct weights weights = weights_of(e, -1);
     TRY(forward(err, e, count, PRECISION_FP32, &weights, &logits));
+    memcpy(e->logits, logits, (size_t)count * context * v * sizeof *logits);
     for (int r = 0; r < count * context; r++) {
-        double *log_p = e->log_p + (size_t)r * v;
+        double *log_p = e->logs;
         const int w = first + r / context;
         e->best[r] = k->log_softmax(v, logits + (size_t)r * v, log_p);
-        e->sums.loss[w] -= log_p[e->targets[r]];
+        e->log_p[r] = log_p[e->targets[r]];
+        e->sums.loss[w] -= e->log_p[r];
         e->sums.kl_unigram[w] += k->kl(v, log_p, unigram);
         k->exponentials((size_t)v, log_p, e->p + (size_t)r * v);
     }
@@ -230,8 +235,8 @@ static int full(struct error *err, struct evaluation *e, int first, int count)
     }
     TRY(forward(err, e, count, e->cell->train.precision, &e->training, &logits));
     for (int r = 0; r < count * context; r++) {
-        k->log_softmax(v, logits + (size_t)r * v, e->q);
-        e->sums.training_loss[first + r / context] -= e->q[e->targets[r]];
+        k->log_softmax(v, logits + (size_t)r * v, e->logs);
+        e->sums.training_loss[first + r / context] -= e->logs[e->targets[r]];
     }
 cleanup:
     return status;
@@ -249,10 +254,10 @@ static int quantized(struct error *err, struct evaluation *e, int first, int cou
     for (int r = 0; r < count * context; r++) {
         const size_t w = at + r / context;
         const size_t row = (size_t)r * v;
-        double log_q, kl;
-        const int best = k->divergence(v, logits + row, e->log_p + row, e->p + row,
-                                       (int)e->targets[r], e->q, &log_q, &kl);
-        e->sums.quantized_loss[w] -= log_q;
+        double gain, kl;
+        const int best = k->divergence(v, logits + row, e->logits + row, e->p + row,
+                                       (int)e->targets[r], e->logs, &gain, &kl);
+        e->sums.quantized_loss[w] -= e->log_p[r] + gain;
         e->sums.kl[w] += kl;
         e->sums.agreement[w] += best == e->best[r];
     }

@@ -121,10 +121,10 @@ struct kernels {
     /* Σ p·(d + expm1(−d)), d = log p − log q: KL(p‖q) in fp64 (METHOD §4). */
     double (*kl)(int vocabulary, const double *log_p, const double *log_q);
     void (*exponentials)(size_t n, const double *x, double *y); /* y = exp(x) in fp64 */
-    /* Both in one, of a row of logits against log p and p: KL(p‖q), and in *log_q that of `target`. q (V): scratch. Returns the index of the
-     * first maximum. */
-    int (*divergence)(int vocabulary, const float *logits, const double *log_p, const double *p,
-                      int target, double *q, double *log_q, double *kl);
+    /* Of a row of logits against the full model's and its p: KL(p‖q), and in *gain log q − log p of `target`. scratch (2 V). Returns the
+     * index of the first maximum. */
+    int (*divergence)(int vocabulary, const float *logits, const float *full, const double *p,
+                      int target, double *scratch, double *gain, double *kl);
 };
 
 /* The table for this machine, or for environment variable PTQSCALE_ISA = baseline | avx2 | avx512 if the machine has it. */

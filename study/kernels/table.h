@@ -49,8 +49,8 @@ void KERNEL(rescale)(int n, const int32_t *acc, float row_scale, const float *sc
 int KERNEL(log_softmax)(int vocabulary, const float *logits, double *log_p);
 double KERNEL(kl)(int vocabulary, const double *log_p, const double *log_q);
 void KERNEL(exponentials)(size_t n, const double *x, double *y);
-int KERNEL(divergence)(int vocabulary, const float *logits, const double *log_p, const double *p,
-                       int target, double *q, double *log_q, double *kl);
+int KERNEL(divergence)(int vocabulary, const float *logits, const float *full, const double *p,
+                       int target, double *scratch, double *gain, double *kl);
 
 extern const struct kernels KERNEL(kernels);
 
