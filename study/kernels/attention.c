@@ -131,21 +131,26 @@ static void head_copy(const struct attention_shape *s, const struct head *h, con
     }
 }
 
-/* Rotate rows by their positions (direction 1) or back (−1), and round. */
+/* The same, rows rotated by their positions (direction 1) or back (−1), and rounded. */
 static void head_rotate(enum precision precision, const struct attention_shape *s,
-                        const struct head *h, float direction, float *x)
+                        const struct head *h, float direction, const float *from, size_t stride,
+                        float *to)
 {
     const int half = s->head_dim / 2;
     if (s->cosine == NULL) {
+        if (from != to) {
+            head_copy(s, h, from, stride, to);
+        }
         return;
     }
-    for (int t = 0; t < s->context; t++) {
-        float *a = x + (size_t)t * h->width, *b = a + half;
+    for (int t = 0; t < s->context; t++, from += stride, to += h->width) {
+        const float *a = from, *b = from + half;
+        float *to_a = to, *to_b = to + half;
         const float *cosine = s->cosine + (size_t)t * half, *sine = s->sine + (size_t)t * half;
         FOR_VECTORS(half, {
             vf va = LOAD(a), vb_ = LOAD(b), c = LOAD(cosine), n = LOAD(sine) * direction;
-            STORE(a, vround(precision, va * c - vb_ * n));
-            STORE(b, vround(precision, va * n + vb_ * c));
+            STORE(to_a, vround(precision, vfma(va, c, -(vb_ * n))));
+            STORE(to_b, vround(precision, vfma(va, n, vb_ * c)));
         });
     }
 }
@@ -183,7 +188,7 @@ static const vi lane_index = {
 #endif
 };
 
-/* Scores of row t over `keys` columns, rounded and scaled, in place; −∞ above the diagonal. */
+/* Scores of row t from column j, rounded and scaled; −∞ above the diagonal. */
 INLINE vf row_scores(enum precision precision, const float *row, int j, int t, float scale)
 {
     vf x = vround(precision, vload(row + j)) * scale;
@@ -193,6 +198,48 @@ INLINE vf row_scores(enum precision precision, const float *row, int j, int t, f
 INLINE vf row_exp(vf x, int j, int t, float max)
 {
     return vselect(lane_index + j > t, vset(0), vexp(x - max));
+}
+
+/* Softmax of the scores p (rows, T) from row t0 on, in place; past `rows` zero. Each pass goes over all rows, for within a row each
+ * waits for the last. Only the last vector of a row crosses the diagonal. */
+INLINE void softmax(enum precision precision, const struct head *h, int t0, int rows, float scale,
+                    float *row_max, float *row_scale)
+{
+    for (int r = 0; r < rows; r++) {
+        float *row = h->p + (size_t)r * h->padded;
+        const int t = t0 + r, last = tile_keys(t + 1) - VL;
+        vf largest = row_scores(precision, row, last, t, scale);
+        vstore(row + last, largest);
+        for (int j = 0; j < last; j += VL) {
+            const vf x = vround(precision, vload(row + j)) * scale;
+            largest = vlarger(x, largest);
+            vstore(row + j, x);
+        }
+        row_max[r] = vmax(largest);
+    }
+    for (int r = 0; r < rows; r++) {
+        float *row = h->p + (size_t)r * h->padded;
+        const int t = t0 + r, last = tile_keys(t + 1) - VL;
+        const float max = row_max[r];
+        vf sum = {0};
+        for (int j = 0; j < last; j += VL) {
+            const vf e = vexp(vload(row + j) - max);
+            sum += e;
+            vstore(row + j, e);
+        }
+        const vf e = row_exp(vload(row + last), last, t, max);
+        vstore(row + last, e);
+        row_scale[r] = 1.0f / vsum(sum + e);
+    }
+    for (int r = 0; r < rows; r++) {
+        float *row = h->p + (size_t)r * h->padded;
+        for (int j = 0; j < tile_keys(t0 + r + 1); j += VL) {
+            vstore(row + j, vround(precision, vload(row + j) * row_scale[r]));
+        }
+    }
+    for (int r = rows; r < BLOCK; r++) {
+        memset(h->p + (size_t)r * h->padded, 0, (size_t)tile_keys(t0 + r + 1) * sizeof(float));
+    }
 }
 
 void KERNEL(attention_forward)(enum precision precision, const struct attention_shape *s,
@@ -210,44 +257,17 @@ void KERNEL(attention_forward)(enum precision precision, const struct attention_
         const float *from = qkv + first * stride + (size_t)(unit % s->heads) * hd;
         const size_t to = first * d + (size_t)(unit % s->heads) * hd;
         float *max_t = row_max + (size_t)unit * T, *scale_t = row_scale + (size_t)unit * T;
-        head_copy(s, &h, from, stride, h.q);
-        head_copy(s, &h, from + d, stride, h.k);
+        head_rotate(precision, s, &h, 1.0f, from, stride, h.q);
+        head_rotate(precision, s, &h, 1.0f, from + d, stride, h.k);
         head_copy(s, &h, from + 2 * d, stride, h.v);
-        head_rotate(precision, s, &h, 1.0f, h.q);
-        head_rotate(precision, s, &h, 1.0f, h.k);
         head_transpose(&h, h.k, h.kt);
 
         for (int t0 = 0; t0 < T; t0 += BLOCK) {
-            const int keys = t0 + BLOCK;
+            const int rows = T - t0 < BLOCK ? T - t0 : BLOCK;
             scores(&h, t0, hd, h.q + (size_t)t0 * h.width, h.kt, h.p);
-            for (int t = t0; t < keys; t++) {
-                float *row = h.p + (size_t)(t - t0) * h.padded;
-                const int end = tile_keys(t + 1);
-                if (t >= T) {
-                    memset(row, 0, (size_t)end * sizeof *row);
-                    continue;
-                }
-                vf largest = vset(-INFINITY), sum = {0};
-                for (int j = 0; j < end; j += VL) {
-                    vf x = row_scores(precision, row, j, t, scale);
-                    largest = vselect(x > largest, x, largest);
-                    vstore(row + j, x);
-                }
-                const float max = vmax(largest);
-                for (int j = 0; j < end; j += VL) {
-                    vf e = row_exp(vload(row + j), j, t, max);
-                    sum += e;
-                    vstore(row + j, e);
-                }
-                const float inverse = 1.0f / vsum(sum);
-                for (int j = 0; j < end; j += VL) {
-                    vstore(row + j, vround(precision, vload(row + j) * inverse));
-                }
-                max_t[t] = max;
-                scale_t[t] = inverse;
-            }
+            softmax(precision, &h, t0, rows, scale, max_t + t0, scale_t + t0);
             weighted(&h, t0, h.p, h.v, h.dq);
-            for (int t = t0; t < keys && t < T; t++) {
+            for (int t = t0; t < t0 + rows; t++) {
                 const float *o = h.dq + (size_t)(t - t0) * h.width;
                 FOR_VECTORS(
                     hd, { STORE_OPERAND(out, to + (size_t)t * d, vround(precision, LOAD(o))); });
@@ -270,12 +290,10 @@ void KERNEL(attention_backward)(enum precision precision, const struct attention
         const size_t first = (size_t)(unit / s->heads) * T;
         const size_t column = (size_t)(unit % s->heads) * hd;
         const float *from = qkv + first * stride + column;
-        head_copy(s, &h, from, stride, h.q);
-        head_copy(s, &h, from + d, stride, h.k);
+        head_rotate(precision, s, &h, 1.0f, from, stride, h.q);
+        head_rotate(precision, s, &h, 1.0f, from + d, stride, h.k);
         head_copy(s, &h, from + 2 * d, stride, h.v);
         head_copy(s, &h, dout + first * d + column, (size_t)d, h.grad);
-        head_rotate(precision, s, &h, 1.0f, h.q);
-        head_rotate(precision, s, &h, 1.0f, h.k);
         head_transpose(&h, h.k, h.kt);
         head_transpose(&h, h.v, h.vt);
         memset(h.dk, 0, padded * w * sizeof(float));
@@ -320,8 +338,8 @@ void KERNEL(attention_backward)(enum precision precision, const struct attention
         KERNEL(round)(precision, padded * w, h.dq, h.dq);
         KERNEL(round)(precision, padded * w, h.dk, h.dk);
         KERNEL(round)(precision, padded * w, h.dv, h.dv);
-        head_rotate(precision, s, &h, -1.0f, h.dq);
-        head_rotate(precision, s, &h, -1.0f, h.dk);
+        head_rotate(precision, s, &h, -1.0f, h.dq, w, h.dq);
+        head_rotate(precision, s, &h, -1.0f, h.dk, w, h.dk);
         for (int t = 0; t < T; t++) {
             const size_t to = (first + t) * stride + column;
             const float *dq = h.dq + t * w, *dk = h.dk + t * w, *dv = h.dv + t * w;

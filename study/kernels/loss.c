@@ -125,6 +125,7 @@ INLINE double vdmax(vd x)
 static int first_maximum(size_t n, const float *x)
 {
     vf largest = vset(x[0]);
+    vi where = {0}; /* the vector that each lane's largest came from first */
     FOR_VECTORS(n, {
         vf v = LOAD(x);
         if (part) {
@@ -132,10 +133,17 @@ static int first_maximum(size_t n, const float *x)
                 v[l] = x[0];
             }
         }
-        largest = vselect(v > largest, v, largest);
+        const vi larger = v > largest;
+        largest = vselect(larger, v, largest);
+        where = (larger & (int32_t)i) | (~larger & where);
     });
     const float max = vmax(largest);
-    size_t best = 0;
+    const vi candidate = ((largest == max) & where) | ((largest != max) & INT32_MAX);
+    int32_t first = INT32_MAX;
+    for (int l = 0; l < VL; l++) {
+        first = candidate[l] < first ? candidate[l] : first;
+    }
+    size_t best = first < INT32_MAX ? (size_t)first : 0;
     while (best + 1 < n && !(x[best] >= max)) {
         best++;
     }
