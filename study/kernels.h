@@ -96,8 +96,9 @@ struct kernels {
     void (*cross_entropy)(enum precision precision, int rows, int vocabulary,
                           const uint32_t *targets, float scale, float *logits, float *loss);
 
-    /* Σ x² in fp64, lanes in a fixed order. */
+    /* Σ x² and Σ (x − y)² in fp64, lanes in a fixed order; x − y is of fp32. */
     double (*squared_sum)(size_t n, const float *x);
+    double (*squared_distance)(size_t n, const float *x, const float *y);
     void (*add)(size_t n, const float *x, float *y); /* y += x */
 
     /* One AdamW step on p[n]; g is multiplied by grad_scale first. rate, decay: η and η·λ of this step;
@@ -108,10 +109,18 @@ struct kernels {
 
     /* Largest |x|; NaNs are passed over. */
     float (*absmax)(size_t n, const float *x);
+    /* most (n) = largest |x| of each column of x (N, n). */
+    void (*column_absmax)(int rows, int n, const float *x, float *most);
     /* q = clamp(rint(x / s)) to ±limit, s = 0: 0. */
     void (*quantize)(size_t n, const float *x, float s, int limit, int8_t *q);
+    /* y = x / s to the nearest FP8 E4M3, saturating at ±448, times `unit`; s = 0: 0. y may be x. */
+    void (*fp8_round)(size_t n, const float *x, float s, float unit, float *y);
     /* w = value·scale, where value is values[code as unsigned byte], or the code itself where values is NULL. */
     void (*decode)(size_t n, const int8_t *codes, const float *values, float scale, float *w);
+    /* y = x / s, element by element; y may be x. */
+    void (*divide)(size_t n, const float *x, const float *s, float *y);
+    /* y (n) = H·(s·x), Sylvester's Hadamard matrix of order n, a power of two; y may be x. */
+    void (*hadamard)(int n, const float *s, const float *x, float *y);
     /* y (n) = (float)acc·row_scale·scale[j] + bias[j] */
     void (*rescale)(int n, const int32_t *acc, float row_scale, const float *scale,
                     const float *bias, float *y);

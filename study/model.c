@@ -48,7 +48,8 @@ static void carve_quantized(struct arena *a, const struct layout *l, size_t n,
     scratch->weight = arena_take(a, largest, sizeof(float));
     scratch->gathered = arena_take(a, (size_t)l->size.context * widest_in, sizeof(float));
     scratch->column = arena_take(a, widest_in, sizeof(float));
-    scratch->index = arena_take(a, widest_in, sizeof(int));
+    scratch->index = arena_take(a, n / (size_t)l->size.context * widest_in, sizeof(int));
+    scratch->count = arena_take(a, n / (size_t)l->size.context, sizeof(int));
 }
 
 /* All buffers of a model; with a counting arena only their size. Residual streams of consecutive blocks are shared: a block's

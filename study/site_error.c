@@ -30,11 +30,8 @@ static int compare_one(struct comparison *c, int q, int layer, enum site site, s
         goto cleanup;
     }
     TRY(model_site(c->err, c->source->model, layer, site, &sites[site], x, c->other));
-    for (size_t i = 0; i < n; i++) {
-        c->other[i] -= c->full[i];
-    }
     c->difference[((size_t)c->group * c->count + q) * c->sites + at] =
-        model_kernels(c->source->model)->squared_sum(n, c->other);
+        model_kernels(c->source->model)->squared_distance(n, c->other, c->full);
 cleanup:
     return status;
 }

@@ -178,16 +178,6 @@ static void head_transpose(const struct head *h, const float *x, float *xt)
     }
 }
 
-static const vi lane_index = {
-    0, 1, 2,  3,
-#if VL >= 8
-    4, 5, 6,  7,
-#endif
-#if VL >= 16
-    8, 9, 10, 11, 12, 13, 14, 15,
-#endif
-};
-
 /* Scores of row t from column j, rounded and scaled; −∞ above the diagonal. */
 INLINE vf row_scores(enum precision precision, const float *row, int j, int t, float scale)
 {

@@ -111,20 +111,31 @@ void KERNEL(embed)(enum precision precision, int rows, int d, int context, const
     }
 }
 
+/* Lane by lane, the lanes then in order. */
+#define SUM_OF_SQUARES(n, load)                                                                    \
+    do {                                                                                           \
+        double lane[VL] = {0};                                                                     \
+        FOR_VECTORS(n, {                                                                           \
+            const vf v = load;                                                                     \
+            for (int l = 0; l < VL; l++) {                                                         \
+                lane[l] += (double)v[l] * v[l];                                                    \
+            }                                                                                      \
+        });                                                                                        \
+        double sum = 0;                                                                            \
+        for (int l = 0; l < VL; l++) {                                                             \
+            sum += lane[l];                                                                        \
+        }                                                                                          \
+        return sum;                                                                                \
+    } while (0)
+
 double KERNEL(squared_sum)(size_t n, const float *x)
 {
-    double lane[VL] = {0};
-    FOR_VECTORS(n, {
-        vf v = LOAD(x);
-        for (int l = 0; l < VL; l++) {
-            lane[l] += (double)v[l] * v[l];
-        }
-    });
-    double sum = 0;
-    for (int l = 0; l < VL; l++) {
-        sum += lane[l];
-    }
-    return sum;
+    SUM_OF_SQUARES(n, LOAD(x));
+}
+
+double KERNEL(squared_distance)(size_t n, const float *x, const float *y)
+{
+    SUM_OF_SQUARES(n, LOAD(x) - LOAD(y));
 }
 
 void KERNEL(add)(size_t n, const float *x, float *y)

@@ -37,11 +37,16 @@ void KERNEL(embed)(enum precision precision, int rows, int d, int context, const
 void KERNEL(cross_entropy)(enum precision precision, int rows, int vocabulary,
                            const uint32_t *targets, float scale, float *logits, float *loss);
 double KERNEL(squared_sum)(size_t n, const float *x);
+double KERNEL(squared_distance)(size_t n, const float *x, const float *y);
 void KERNEL(add)(size_t n, const float *x, float *y);
 void KERNEL(adamw)(size_t n, float grad_scale, float rate, float decay, float beta1, float beta2,
                    float epsilon, float correction1, float correction2, const float *g, float *p,
                    float *m, float *v);
 float KERNEL(absmax)(size_t n, const float *x);
+void KERNEL(column_absmax)(int rows, int n, const float *x, float *most);
+void KERNEL(fp8_round)(size_t n, const float *x, float s, float unit, float *y);
+void KERNEL(divide)(size_t n, const float *x, const float *s, float *y);
+void KERNEL(hadamard)(int n, const float *s, const float *x, float *y);
 void KERNEL(quantize)(size_t n, const float *x, float s, int limit, int8_t *q);
 void KERNEL(decode)(size_t n, const int8_t *codes, const float *values, float scale, float *w);
 void KERNEL(rescale)(int n, const int32_t *acc, float row_scale, const float *scale,

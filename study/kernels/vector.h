@@ -41,6 +41,16 @@ enum { VLD = VL / 2 }; /* doubles per vector */
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+static const vi lane_index __attribute__((unused)) = {
+    0, 1, 2,  3,
+#if VL >= 8
+    4, 5, 6,  7,
+#endif
+#if VL >= 16
+    8, 9, 10, 11, 12, 13, 14, 15,
+#endif
+};
+
 INLINE vf vset(float x)
 {
     return x - (vf){0};

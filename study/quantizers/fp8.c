@@ -9,6 +9,8 @@
 
 #define LARGEST 448.0f
 
+enum { STRIP = 64 };
+
 #define EIGHT(u) 8 * (u), 9 * (u), 10 * (u), 11 * (u), 12 * (u), 13 * (u), 14 * (u), 15 * (u)
 #define HALF(sign)                                                                                 \
     sign 0.0f, sign 0x1p-9f, sign 0x2p-9f, sign 0x3p-9f, sign 0x4p-9f, sign 0x5p-9f, sign 0x6p-9f, \
@@ -27,35 +29,6 @@ static uint32_t bits_of(float x)
     return u;
 }
 
-static float float_of(uint32_t u)
-{
-    float x;
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
-/* |x| to the nearest E4M3 number, ties to even. Below the smallest normal number, 2^−6, steps are 2^−9: next to 24576 the
- * unit in the last place is just that. Above, three bits of mantissa stay. */
-static inline float nearest(float magnitude)
-{
-    const float v = magnitude > LARGEST ? LARGEST : magnitude;
-    const float subnormal = (v + 24576.0f) - 24576.0f;
-    const uint32_t u = bits_of(v);
-    const float normal = float_of((u + 0x7ffffu + (u >> 20 & 1u)) & 0xfff00000u);
-    return v < 0x1p-6f ? subnormal : normal;
-}
-
-void fp8_round(size_t n, const float *x, float s, float *y)
-{
-    if (s == 0) {
-        memset(y, 0, n * sizeof *y);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        y[i] = copysignf(nearest(fabsf(x[i] / s)), x[i]) * s;
-    }
-}
-
 static float scale(const struct kernels *kernels, int bits, int n, const float *w)
 {
     (void)bits;
@@ -66,12 +39,19 @@ static float scale(const struct kernels *kernels, int bits, int n, const float *
 static void encode(const struct kernels *kernels, int bits, float s, int n, const float *w,
                    int8_t *codes)
 {
-    (void)kernels, (void)bits;
-    for (int i = 0; i < n; i++) {
-        const float v = s == 0 ? 0 : nearest(fabsf(w[i] / s));
-        const uint32_t normal = (bits_of(v) >> 20) - (120u << 3);
-        const uint32_t code = v < 0x1p-6f ? (uint32_t)(v * 512.0f) : v <= LARGEST ? normal : 0x7fu;
-        codes[i] = (int8_t)(uint8_t)(code | (signbit(w[i]) ? 0x80u : 0u));
+    (void)bits;
+    for (int first = 0; first < n; first += STRIP) {
+        const int count = n - first < STRIP ? n - first : STRIP;
+        float strip[STRIP];
+        kernels->fp8_round((size_t)count, w + first, s, 1, strip);
+        for (int i = 0; i < count; i++) {
+            const float v = fabsf(strip[i]);
+            const uint32_t normal = (bits_of(v) >> 20) - (120u << 3);
+            const uint32_t code = v < 0x1p-6f    ? (uint32_t)(v * 512.0f)
+                                  : v <= LARGEST ? normal
+                                                 : 0x7fu;
+            codes[first + i] = (int8_t)(uint8_t)(code | (signbit(w[first + i]) ? 0x80u : 0u));
+        }
     }
 }
 

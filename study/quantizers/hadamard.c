@@ -86,19 +86,6 @@ static void prepare(int in, int out, const float *w, const float *input_absmax, 
     }
 }
 
-static void sylvester(int n, float *x)
-{
-    for (int half = 1; half < n; half *= 2) {
-        for (int i = 0; i < n; i += 2 * half) {
-            for (int j = i; j < i + half; j++) {
-                const float a = x[j], b = x[j + half];
-                x[j] = a + b;
-                x[j + half] = a - b;
-            }
-        }
-    }
-}
-
 /* x (order, n) → P x, a strip of columns at a time. */
 static void dense(int order, int n, const float *p, float *x)
 {
@@ -124,13 +111,11 @@ static void dense(int order, int n, const float *p, float *x)
 static void rotate(int in, const float *p, int rows, const float *x, float *y)
 {
     const struct hadamard_factors f = hadamard_factors(in);
+    const struct kernels *k = kernels_get();
     for (int r = 0; r < rows; r++) {
         float *to = y + (size_t)r * in;
-        for (int i = 0; i < in; i++) {
-            to[i] = x[(size_t)r * in + i] * p[i];
-        }
         for (int i = 0; i < in; i += f.power) {
-            sylvester(f.power, to + i);
+            k->hadamard(f.power, p + i, x + (size_t)r * in + i, to + i);
         }
         if (f.order > 1) {
             dense(f.order, f.power, p + in, to);

@@ -27,34 +27,29 @@ static float threshold(const struct kernels *kernels, enum outliers outliers, si
     return (float)(THETA * sqrt(variance > 0 ? variance : 0));
 }
 
-/* Indices of the outlier inputs of a window x (rows, in). */
-static int find(const struct site_call *call, enum outliers outliers, const float *x)
+/* Indices of the outlier inputs of a window x (T, in); returns how many. */
+static int find(const struct site_call *call, enum outliers outliers, const float *x, int *index)
 {
     const int in = call->in;
-    const struct site_scratch *scratch = call->scratch;
+    float *most = call->scratch->column;
     const float theta = threshold(call->kernels, outliers, (size_t)call->context * in, x);
     int count = 0;
-    memset(scratch->column, 0, (size_t)in * sizeof *scratch->column);
-    for (int r = 0; r < call->context; r++) {
-        for (int j = 0; j < in; j++) {
-            const float here = fabsf(x[(size_t)r * in + j]);
-            scratch->column[j] = here > scratch->column[j] ? here : scratch->column[j];
-        }
-    }
+    call->kernels->column_absmax(call->context, in, x, most);
     for (int j = 0; j < in; j++) {
-        if (scratch->column[j] >= theta && scratch->column[j] > 0) {
-            scratch->index[count++] = j;
+        if (most[j] >= theta && most[j] > 0) {
+            index[count++] = j;
         }
     }
     return count;
 }
 
 /* Columns `index` of m (rows, in), in fp16. */
-static void gather(const struct site_call *call, int count, int rows, const float *m, float *out)
+static void gather(const struct site_call *call, int count, const int *index, int rows,
+                   const float *m, float *out)
 {
     for (int r = 0; r < rows; r++) {
         for (int c = 0; c < count; c++) {
-            out[(size_t)r * count + c] = m[(size_t)r * call->in + call->scratch->index[c]];
+            out[(size_t)r * count + c] = m[(size_t)r * call->in + index[c]];
         }
     }
     call->kernels->round(PRECISION_FP16, (size_t)rows * count, out, out);
@@ -66,22 +61,27 @@ int llmint8_forward(struct error *err, const struct quantized_site *site,
     int status = STATUS_OK;
     const struct site_scratch *scratch = call->scratch;
     const size_t in = (size_t)call->in, context = (size_t)call->context;
-    for (int first = 0; first < call->rows; first += call->context) {
-        const float *x = call->x + first * in;
-        float *y = call->y + first * (size_t)call->out;
-        const int count = find(call, site->quantizer->outliers, x);
-        memcpy(scratch->x, x, context * in * sizeof *x);
+    const int windows = call->rows / call->context;
+    memcpy(scratch->x, call->x, (size_t)call->rows * in * sizeof *call->x);
+    for (int w = 0; w < windows; w++) {
+        int *index = scratch->index + (size_t)w * in;
+        scratch->count[w] =
+            find(call, site->quantizer->outliers, call->x + w * context * in, index);
         for (size_t r = 0; r < context; r++) {
-            for (int c = 0; c < count; c++) {
-                scratch->x[r * in + scratch->index[c]] = 0;
+            for (int c = 0; c < scratch->count[w]; c++) {
+                scratch->x[(w * context + r) * in + index[c]] = 0;
             }
         }
-        TRY(integer_forward(err, site, call, call->context, scratch->x, y));
+    }
+    TRY(integer_forward(err, site, call, call->rows, scratch->x, call->y));
+    for (int w = 0; w < windows; w++) {
+        const int *index = scratch->index + (size_t)w * in, count = scratch->count[w];
         if (count > 0) {
-            gather(call, count, call->context, x, scratch->gathered);
-            gather(call, count, call->out, call->weight, scratch->weight);
+            gather(call, count, index, call->context, call->x + w * context * in,
+                   scratch->gathered);
+            gather(call, count, index, call->out, call->weight, scratch->weight);
             TRY(gemm_add(err, call->context, count, call->out, scratch->gathered, scratch->weight,
-                         y));
+                         call->y + w * context * (size_t)call->out));
         }
     }
 cleanup:

@@ -78,9 +78,6 @@ double gptq_damping(int attempt);
 
 /* Inputs ====================================================================================== */
 
-/* x (n) to the nearest FP8 E4M3 multiples of s, saturating; y may be x. */
-void fp8_round(size_t n, const float *x, float s, float *y);
-
 /* The integer product of `rows` rows (METHOD §3), and the one with outlier inputs in fp16. */
 int integer_forward(struct error *err, const struct quantized_site *site,
                     const struct site_call *call, int rows, const float *x, float *y);

@@ -16,7 +16,7 @@ static void round_inputs(const struct quantized_site *site, const struct site_ca
         const float s = q->activations == ACTIVATIONS_PER_TENSOR ? site->fixed_scale
                                                                  : k->absmax(in, row) / limit;
         if (q->activations == ACTIVATIONS_FP8) {
-            fp8_round(in, row, s, y + r * in);
+            k->fp8_round(in, row, s, s, y + r * in);
         } else {
             k->quantize(in, row, s, (int)limit, call->scratch->codes);
             k->decode(in, call->scratch->codes, NULL, s, y + r * in);

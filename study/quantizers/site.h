@@ -28,7 +28,8 @@ struct site_scratch {
     float *weight;        /* (out, in) of the largest site */
     float *gathered;      /* (T, widest input) */
     float *column;        /* (widest input) */
-    int *index;           /* (widest input) */
+    int *index;           /* (sequences, widest input) */
+    int *count;           /* (sequences) */
 };
 
 struct site_call {
