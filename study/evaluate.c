@@ -31,11 +31,12 @@ struct evaluation {
     float *tables;                                           /* one allocation */
     const float *tokens, *quantized_tokens[CELL_QUANTIZERS]; /* model_tokens; NULL: none */
     uint32_t *inputs, *targets;
-    float *logits; /* (N, V) of the full model */
-    double *p;     /* (N, V) */
-    double *log_p; /* (N) of the target */
-    double *logs;  /* (2 V) of one position */
-    int *best;     /* (N) most likely token */
+    float *logits;   /* (N, V) of the full model */
+    double *p;       /* (N, V) */
+    double *log_p;   /* (N) of the target */
+    double *logs;    /* (3 V) of one position */
+    double *unigram; /* (V) its probabilities */
+    int *best;       /* (N) most likely token */
     struct sums sums;
 };
 
@@ -159,9 +160,12 @@ static int prepare(struct error *err, struct evaluation *e, int index, struct re
     e->logits = malloc(rows * vocabulary * sizeof *e->logits);
     e->p = malloc(rows * vocabulary * sizeof *e->p);
     e->log_p = malloc(rows * sizeof *e->log_p);
-    e->logs = malloc(2 * vocabulary * sizeof *e->logs);
+    e->logs = malloc(3 * vocabulary * sizeof *e->logs);
+    e->unigram = malloc(vocabulary * sizeof *e->unigram);
     e->best = malloc(rows * sizeof *e->best);
-    CHECK(err, e->inputs && e->targets && e->logits && e->p && e->log_p && e->logs && e->best,
+    CHECK(err,
+          e->inputs && e->targets && e->logits && e->p && e->log_p && e->logs && e->unigram &&
+              e->best,
           STATUS_FAILED, "out of memory to evaluate size %s", cell->size.name);
     if (cell->train.precision != PRECISION_FP32) {
         const size_t floats = e->parameters->team ? e->parameters->shards->largest : layout->length;
@@ -169,6 +173,7 @@ static int prepare(struct error *err, struct evaluation *e, int index, struct re
         CHECK(err, e->operands, STATUS_FAILED, "out of memory to evaluate size %s",
               cell->size.name);
     }
+    model_kernels(e->model)->exponentials(vocabulary, corpus_unigram(e->corpus), e->unigram);
     e->training =
         e->parameters->team
             ? (struct weights){.parameters = e->parameters, .room = e->operands}
@@ -191,6 +196,7 @@ static void release(struct evaluation *e)
     free(e->p);
     free(e->log_p);
     free(e->logs);
+    free(e->unigram);
     free(e->best);
     free(e->sums.all);
 }
@@ -223,8 +229,8 @@ static int full(struct error *err, struct evaluation *e, int first, int count)
         e->best[r] = k->log_softmax(v, logits + (size_t)r * v, log_p);
         e->log_p[r] = log_p[e->targets[r]];
         e->sums.loss[w] -= e->log_p[r];
-        e->sums.kl_unigram[w] += k->kl(v, log_p, unigram);
         k->exponentials((size_t)v, log_p, e->p + (size_t)r * v);
+        e->sums.kl_unigram[w] += k->kl(v, log_p, unigram, e->p + (size_t)r * v, e->unigram);
     }
     if (e->operands == NULL) {
         if (count > 0) {

@@ -128,9 +128,10 @@ struct kernels {
     /* log p (V) in fp64 of one row of logits; returns the index of the first maximum. */
     int (*log_softmax)(int vocabulary, const float *logits, double *log_p);
     /* Σ p·(d + expm1(−d)), d = log p − log q: KL(p‖q) in fp64 (METHOD §4). */
-    double (*kl)(int vocabulary, const double *log_p, const double *log_q);
+    double (*kl)(int vocabulary, const double *log_p, const double *log_q, const double *p,
+                 const double *q);
     void (*exponentials)(size_t n, const double *x, double *y); /* y = exp(x) in fp64 */
-    /* Of a row of logits against the full model's and its p: KL(p‖q), and in *gain log q − log p of `target`. scratch (2 V). Returns the
+    /* Of a row of logits against the full model's and its p: KL(p‖q), and in *gain log q − log p of `target`. scratch (3 V). Returns the
      * index of the first maximum. */
     int (*divergence)(int vocabulary, const float *logits, const float *full, const double *p,
                       int target, double *scratch, double *gain, double *kl);

@@ -1,4 +1,6 @@
 /* Cross-entropy, and KL divergence in fp64. */
+#include <stdbool.h>
+
 #include "study/kernels/table.h"
 
 void KERNEL(cross_entropy)(enum precision precision, int rows, int vocabulary,
@@ -112,6 +114,18 @@ INLINE vd vdlarger(vd a, vd b)
     return vdselect(a > b, a, b);
 #endif
 }
+/* Are all |x| ≤ most? */
+INLINE bool vdwithin(vd x, double most)
+{
+    const vd size = (vd)((vl)x & INT64_MAX);
+#if defined(__AVX512F__)
+    return _mm512_cmp_pd_mask((__m512d)size, _mm512_set1_pd(most), _CMP_NLE_UQ) == 0;
+#elif defined(__AVX2__)
+    return _mm256_movemask_pd(_mm256_cmp_pd((__m256d)size, _mm256_set1_pd(most), _CMP_NLE_UQ)) == 0;
+#else
+    return size[0] <= most && size[1] <= most;
+#endif
+}
 INLINE double vdmax(vd x)
 {
     double most = x[0];
@@ -121,11 +135,28 @@ INLINE double vdmax(vd x)
     return most;
 }
 
+/* The first lane with x ≥ y; VL if there is none. */
+INLINE int vfirst(vf x, float y)
+{
+#if defined(__AVX512F__)
+    const unsigned mask = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(y), _CMP_GE_OQ);
+    return mask ? __builtin_ctz(mask) : VL;
+#elif defined(__AVX2__)
+    const int mask = _mm256_movemask_ps(_mm256_cmp_ps((__m256)x, _mm256_set1_ps(y), _CMP_GE_OQ));
+    return mask ? __builtin_ctz((unsigned)mask) : VL;
+#else
+    int l = 0;
+    while (l < VL && !(x[l] >= y)) {
+        l++;
+    }
+    return l;
+#endif
+}
+
 /* The index of the first maximum of x (n), n > 0. */
 static int first_maximum(size_t n, const float *x)
 {
     vf largest = vset(x[0]);
-    vi where = {0}; /* the vector that each lane's largest came from first */
     FOR_VECTORS(n, {
         vf v = LOAD(x);
         if (part) {
@@ -133,21 +164,20 @@ static int first_maximum(size_t n, const float *x)
                 v[l] = x[0];
             }
         }
-        const vi larger = v > largest;
-        largest = vselect(larger, v, largest);
-        where = (larger & (int32_t)i) | (~larger & where);
+        largest = vlarger(v, largest);
     });
     const float max = vmax(largest);
-    const vi candidate = ((largest == max) & where) | ((largest != max) & INT32_MAX);
-    int32_t first = INT32_MAX;
-    for (int l = 0; l < VL; l++) {
-        first = candidate[l] < first ? candidate[l] : first;
+    size_t best = 0;
+    for (; best + VL <= n; best += VL) {
+        const int lane = vfirst(vload(x + best), max);
+        if (lane < VL) {
+            return (int)best + lane;
+        }
     }
-    size_t best = first < INT32_MAX ? (size_t)first : 0;
     while (best + 1 < n && !(x[best] >= max)) {
         best++;
     }
-    return (int)best;
+    return (int)(best < n ? best : n - 1);
 }
 
 /* FOR_VECTORS in fp64: VLD numbers at a time, `left` of them at the end; a constant where they are all. */
@@ -208,12 +238,14 @@ int KERNEL(log_softmax)(int vocabulary, const float *logits, double *log_p)
     return best;
 }
 
-double KERNEL(kl)(int vocabulary, const double *log_p, const double *log_q)
+double KERNEL(kl)(int vocabulary, const double *log_p, const double *log_q, const double *p,
+                  const double *q)
 {
     vd sum = {0};
     FOR_DOUBLES(vocabulary, {
-        const vd p = vdload_part(log_p + i, left, -800), q = vdload_part(log_q + i, left, -800);
-        sum += kl_term(q - p, vdexp(p), vdexp(q)); /* zero past the end, where x = 0 */
+        const vd x = vdload_part(log_q + i, left, 0) - vdload_part(log_p + i, left, 0);
+        /* Zero past the end, where all are. */
+        sum += kl_term(x, vdload_part(p + i, left, 0), vdload_part(q + i, left, 0));
     });
     return vdsum(sum);
 }
@@ -229,15 +261,16 @@ INLINE vd exp_excess(vd x)
     return power * exp_tail(r) + ((power - 1.0) + (power * r - x));
 }
 
-/* Further apart than exp_excess reaches, or not finite. scratch (2 V). */
-static double far_divergence(int vocabulary, const float *logits, const float *full, int target,
-                             double *scratch, double *gain)
+/* Further apart than exp_excess reaches, or not finite. scratch (3 V). */
+static double far_divergence(int vocabulary, const float *logits, const float *full,
+                             const double *p, int target, double *scratch, double *gain)
 {
-    double *log_p = scratch, *log_q = scratch + vocabulary;
+    double *log_p = scratch, *log_q = log_p + vocabulary, *q = log_q + vocabulary;
     KERNEL(log_softmax)(vocabulary, full, log_p);
     KERNEL(log_softmax)(vocabulary, logits, log_q);
+    KERNEL(exponentials)((size_t)vocabulary, log_q, q);
     *gain = log_q[target] - log_p[target];
-    return KERNEL(kl)(vocabulary, log_p, log_q);
+    return KERNEL(kl)(vocabulary, log_p, log_q, p, q);
 }
 
 /* Let y be the logits' differences and x = y − Σ p·y. Then q = p·e^x / S with S = Σ p·e^x = 1 + Σ p·(e^x − 1 − x), and the
@@ -256,10 +289,11 @@ int KERNEL(divergence)(int vocabulary, const float *logits, const float *full, c
         const vd y = vdload_float(logits + i, left) - vdload_float(full + i, left);
         const vd x = y - mean;
         most = vdlarger((vd)((vl)x & INT64_MAX), most);
-        excess += vdload_part(p + i, left, 0) * exp_excess(x); /* zero past the end, where p is */
+        const vd here = vdload_part(p + i, left, 0);                        /* zero past the end */
+        excess += here * (vdwithin(x, 0.34) ? exp_tail(x) : exp_excess(x)); /* the same there */
     });
     if (!isfinite(mean) || vdmax(most) > 300) {
-        *kl = far_divergence(vocabulary, logits, full, target, scratch, gain);
+        *kl = far_divergence(vocabulary, logits, full, p, target, scratch, gain);
         return best;
     }
     *kl = log1p(vdsum(excess));

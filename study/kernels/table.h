@@ -52,7 +52,8 @@ void KERNEL(decode)(size_t n, const int8_t *codes, const float *values, float sc
 void KERNEL(rescale)(int n, const int32_t *acc, float row_scale, const float *scale,
                      const float *bias, float *y);
 int KERNEL(log_softmax)(int vocabulary, const float *logits, double *log_p);
-double KERNEL(kl)(int vocabulary, const double *log_p, const double *log_q);
+double KERNEL(kl)(int vocabulary, const double *log_p, const double *log_q, const double *p,
+                  const double *q);
 void KERNEL(exponentials)(size_t n, const double *x, double *y);
 int KERNEL(divergence)(int vocabulary, const float *logits, const float *full, const double *p,
                        int target, double *scratch, double *gain, double *kl);
