@@ -157,14 +157,20 @@ static void test_fp8_round(void **state)
     for (int i = 0; i < 1001; i++) {
         x[i] = ldexpf(fixture_uniform(&seed), (int)(fixture_bits(&seed) % 20) - 10);
     }
-    fp8_round(1001, x, 0.37f, y);
-    for (int i = 0; i < 1001; i++) {
-        int8_t code;
-        format_fp8.encode(kernels_get(), 8, 0.37f, 1, &x[i], &code);
-        assert_true(y[i] == format_fp8.values[(uint8_t)code] * 0.37f);
+    FOR_EACH_ISA(k)
+    {
+        int8_t codes[1001];
+        k->fp8_round(1001, x, 0.37f, 0.37f, y);
+        format_fp8.encode(k, 8, 0.37f, 1001, x, codes);
+        for (int i = 0; i < 1001; i++) {
+            int8_t code;
+            format_fp8.encode(k, 8, 0.37f, 1, &x[i], &code);
+            assert_true(y[i] == format_fp8.values[(uint8_t)code] * 0.37f);
+            assert_int_equal(code, codes[i]);
+        }
+        k->fp8_round(1001, x, 0, 1, y);
+        assert_true(y[0] == 0 && y[1000] == 0);
     }
-    fp8_round(1001, x, 0, y);
-    assert_true(y[0] == 0 && y[1000] == 0);
 }
 
 /* Scales ====================================================================================== */

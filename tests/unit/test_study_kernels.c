@@ -220,6 +220,28 @@ static void test_bias_and_sums(void **state)
             fixture_near("column_sum", n, sum, columns, 1e-6);
             const double ours = k->squared_sum(all, y);
             assert_true(fabs(ours - squares) <= 1e-14 * squares);
+            float *moved = fixture_copy(all, y), *most = malloc(n * sizeof *most);
+            for (size_t i = 0; i < all; i++) {
+                moved[i] -= full[all - 1 - i];
+            }
+            const double distance = k->squared_sum(all, moved);
+            for (size_t i = 0; i < all; i++) {
+                moved[i] = full[all - 1 - i];
+            }
+            assert_true(k->squared_distance(all, y, moved) == distance);
+            k->column_absmax(ROWS, n, y, most);
+            for (int j = 0; j < n; j++) {
+                float largest = 0;
+                for (int r = 0; r < ROWS; r++) {
+                    largest = fmaxf(largest, fabsf(y[(size_t)r * n + j]));
+                }
+                assert_true(most[j] == largest);
+            }
+            k->divide(all, y, moved, moved);
+            for (size_t i = 0; i < all; i++) {
+                assert_true(moved[i] == y[i] / full[all - 1 - i]);
+            }
+            free(moved), free(most);
             k->bias_round(PRECISION_FP32, ROWS, n, bias, full);
             fixture_near("bias_round", all, full, want, 1e-6);
             for (int p = 1; p < 3; p++) {
@@ -239,6 +261,37 @@ static void test_bias_and_sums(void **state)
                 assert_true(same[i] == y[i] + full[i]);
             }
             free(y), free(bias), free(sum), free(full), free(want), free(columns), free(same);
+        }
+    }
+}
+
+/* The fast transform, bit by bit as butterflies in order of their width. */
+static void test_hadamard(void **state)
+{
+    (void)state;
+    FOR_EACH_ISA(k)
+    {
+        for (int n = 1; n <= 512; n *= 2) {
+            uint64_t seed = (uint64_t)n;
+            float *x = fixture_floats(&seed, n, 3), *s = fixture_floats(&seed, n, 1);
+            float *want = malloc(n * sizeof *want), *y = malloc(n * sizeof *y);
+            for (int i = 0; i < n; i++) {
+                want[i] = x[i] * s[i];
+            }
+            for (int half = 1; half < n; half *= 2) {
+                for (int i = 0; i < n; i++) {
+                    if ((i & half) == 0) {
+                        const float a = want[i], b = want[i + half];
+                        want[i] = a + b;
+                        want[i + half] = a - b;
+                    }
+                }
+            }
+            k->hadamard(n, s, x, y);
+            fixture_same_bits("hadamard", n, y, want);
+            k->hadamard(n, s, x, x);
+            fixture_same_bits("hadamard in place", n, x, want);
+            free(x), free(s), free(want), free(y);
         }
     }
 }
@@ -348,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_residual),
         cmocka_unit_test(test_embed),
         cmocka_unit_test(test_bias_and_sums),
+        cmocka_unit_test(test_hadamard),
         cmocka_unit_test(test_squared_sum_range),
         cmocka_unit_test(test_adamw_reference),
         cmocka_unit_test(test_adamw_lengths),

@@ -217,9 +217,20 @@ static long double long_kl(const struct pair *pair)
     return sum;
 }
 
+/* The kernel's, of logarithms and their exponentials. */
+static double kl_of(const struct kernels *k, int v, const double *log_p, const double *log_q)
+{
+    double *p = fixture_doubles(v), *q = fixture_doubles(v);
+    k->exponentials((size_t)v, log_p, p);
+    k->exponentials((size_t)v, log_q, q);
+    const double kl = k->kl(v, log_p, log_q, p, q);
+    free(p), free(q);
+    return kl;
+}
+
 static void check_kl(const struct kernels *k, const struct pair *pair, double tolerance)
 {
-    const double kl = k->kl(pair->v, pair->log_p, pair->log_q);
+    const double kl = kl_of(k, pair->v, pair->log_p, pair->log_q);
     const long double want = long_kl(pair);
     if (!(kl >= 0 && fabsl(kl - want) <= tolerance * want)) {
         fail_msg("%s: KL over %d tokens is %.17g, not %.17Lg", k->name, pair->v, kl, want);
@@ -253,7 +264,7 @@ static void test_kl_definition(void **state)
         for (int i = 0; i < pair.v; i++) {
             sum += expl(pair.log_p[i]) * ((long double)pair.log_p[i] - pair.log_q[i]);
         }
-        assert_true(fabsl(k->kl(pair.v, pair.log_p, pair.log_q) - sum) < 1e-13L * sum);
+        assert_true(fabsl(kl_of(k, pair.v, pair.log_p, pair.log_q) - sum) < 1e-13L * sum);
         pair_free(&pair);
     }
 }
@@ -272,7 +283,7 @@ static void test_kl_second_order(void **state)
                 const long double d = (long double)pair.log_p[t] - pair.log_q[t];
                 half += expl(pair.log_p[t]) * d * d / 2;
             }
-            const double kl = k->kl(pair.v, pair.log_p, pair.log_q);
+            const double kl = kl_of(k, pair.v, pair.log_p, pair.log_q);
             assert_true(half > 0 && fabsl(kl - half) <= 1e-6L * half);
             pair_free(&pair);
         }
@@ -289,8 +300,8 @@ static void test_kl_sign(void **state)
             const int v = 1 + (int)(seed % 70);
             struct pair pair =
                 pair_create(v, 0.1 * (double)(seed % 400), pow(10, -(double)(seed % 19)), seed);
-            assert_true(k->kl(v, pair.log_p, pair.log_q) >= 0);
-            assert_true(k->kl(v, pair.log_p, pair.log_p) == 0);
+            assert_true(kl_of(k, v, pair.log_p, pair.log_q) >= 0);
+            assert_true(kl_of(k, v, pair.log_p, pair.log_p) == 0);
             pair_free(&pair);
         }
     }
@@ -320,7 +331,7 @@ static void test_kl_far_apart(void **state)
                     (side ? pair.log_q : pair.log_p)[t] = (double)out[t];
                 }
             }
-            const double kl = k->kl(3, pair.log_p, pair.log_q);
+            const double kl = kl_of(k, 3, pair.log_p, pair.log_q);
             const long double want = long_kl(&pair);
             if (!(fabsl(kl - want) <= 1e-12L * want + 1e-30L)) {
                 fail_msg("%s, case %zu: KL is %.9g, not %.9Lg", k->name, i, kl, want);
@@ -330,36 +341,145 @@ static void test_kl_far_apart(void **state)
     }
 }
 
-/* From logits in one go: what log_softmax and kl find, up to the last digits. */
+/* exp over all of its range, densely, and where it ends. */
+static void test_exponentials(void **state)
+{
+    (void)state;
+    enum { N = 1000001 };
+    double *x = fixture_doubles(N), *y = fixture_doubles(N);
+    FOR_EACH_ISA(k)
+    {
+        for (int near = 0; near < 2; near++) {
+            const double step = (near ? 2.0 : 1416.0) / (N - 1);
+            for (int i = 0; i < N; i++) {
+                x[i] = (i - N / 2) * step;
+            }
+            k->exponentials(N, x, y);
+            for (int i = 0; i < N; i++) {
+                const long double want = expl(x[i]);
+                if (!(fabsl(y[i] - want) <= 4e-16L * want)) {
+                    fail_msg("%s: exp(%.17g) is %.17g, not %.17Lg", k->name, x[i], y[i], want);
+                }
+            }
+        }
+        const double ends[4] = {-1e300, 1e300, -INFINITY, NAN};
+        k->exponentials(4, ends, y);
+        assert_true(y[0] < 1e-307 && y[1] > 1e307 && y[2] < 1e-307 && isnan(y[3]));
+    }
+    free(x), free(y);
+}
+
+/* Divergence of two rows of logits, KL and gain against long double. */
+static void check_divergence(const struct kernels *k, int v, const float *full, const float *other,
+                             double tolerance)
+{
+    double *log_p = fixture_doubles(v), *p = fixture_doubles(v), *scratch = fixture_doubles(3 * v);
+    double *wide[2] = {fixture_doubles(v), fixture_doubles(v)}, gain, kl, largest = 0;
+    long double *want[2] = {calloc(v, sizeof **want), calloc(v, sizeof **want)}, sum = 0;
+    k->log_softmax(v, full, log_p);
+    k->exponentials((size_t)v, log_p, p);
+    for (int i = 0; i < v; i++) {
+        largest = fmax(largest, fabs((double)other[i] - full[i]));
+        wide[0][i] = full[i];
+        wide[1][i] = other[i];
+    }
+    long_log_softmax(v, wide[0], want[0]);
+    long_log_softmax(v, wide[1], want[1]);
+    for (int i = 0; i < v; i++) {
+        const long double d = want[0][i] - want[1][i];
+        long double term = d * d / 2, series = 0; /* as in long_summand */
+        for (int t = 3; t < 14; t++) {
+            series += term;
+            term *= -d / t;
+        }
+        sum += fabsl(d) > 0.01L ? expl(want[0][i]) * d + expl(want[1][i]) - expl(want[0][i])
+                                : expl(want[0][i]) * series;
+    }
+    const int first = k->log_softmax(v, other, scratch);
+    for (int target = 0; target < v; target += v / 2 + 1) {
+        assert_int_equal(k->divergence(v, other, full, p, target, scratch, &gain, &kl), first);
+        const long double right = want[1][target] - want[0][target];
+        if (!(kl >= 0 && fabsl(kl - sum) <= tolerance * sum + 1e-30L)) {
+            fail_msg("%s: KL over %d tokens is %.17g, not %.17Lg", k->name, v, kl, sum);
+        }
+        if (!(fabsl(gain - right) <= 1e-15L * (1 + largest))) {
+            fail_msg("%s: gain over %d tokens is %.17g, not %.17Lg", k->name, v, gain, right);
+        }
+    }
+    free(log_p), free(p), free(scratch), free(wide[0]), free(wide[1]), free(want[0]), free(want[1]);
+}
+
+/* Logits that differ by little, by what divides the exponential's two ways, and by much; also where all of them are shifted. */
 static void test_divergence(void **state)
 {
     (void)state;
-    static const float differences[] = {0, 1e-4f, 0.03f, 3, 60};
+    static const float differences[] = {1e-5f, 1e-3f, 0.03f, 0.3f, 0.36f, 3, 60, 290, 320, 1e4f};
     FOR_EACH_ISA(k)
     {
-        for (int s = 0; s < SIZES; s++) {
-            const int v = sizes[s];
+        for (int s = 0; s < SIZES * 20; s++) {
+            const int v = sizes[s % SIZES];
             uint64_t seed = (uint64_t)s;
-            float *logits = fixture_floats(&seed, v, 8), *other = fixture_copy(v, logits);
-            double *log_p = fixture_doubles(v), *p = fixture_doubles(v), *q = fixture_doubles(v);
-            double *log_q = fixture_doubles(v), got, kl;
-            k->log_softmax(v, logits, log_p);
-            k->exponentials((size_t)v, log_p, p);
-            for (int i = 0; i < v; i++) {
-                assert_true(fabs(p[i] / exp(log_p[i]) - 1) < 1e-14);
-            }
+            float *full = fixture_floats(&seed, v, 8), *other = fixture_copy(v, full);
             for (size_t d = 0; d < sizeof differences / sizeof differences[0]; d++) {
                 for (int i = 0; i < v; i++) {
-                    other[i] = logits[i] + differences[d] * fixture_uniform(&seed);
+                    other[i] = full[i] + differences[d] * fixture_uniform(&seed);
+                    other[i] += s % 3 ? 0 : 40;
                 }
                 other[v / 2] = other[0]; /* the first of two that are as large */
-                const int best = k->log_softmax(v, other, log_q);
-                assert_int_equal(k->divergence(v, other, log_p, p, v / 3, q, &got, &kl), best);
-                assert_true(got == log_q[v / 3]);
-                const double want = k->kl(v, log_p, log_q);
-                assert_true(fabs(kl - want) <= 1e-12 * want + 1e-18);
+                check_divergence(k, v, full, other, 1e-11);
             }
-            free(logits), free(other), free(log_p), free(p), free(q), free(log_q);
+            double p[256], log_p[256], scratch[3 * 256], gain, kl;
+            k->log_softmax(v, full, log_p);
+            k->exponentials((size_t)v, log_p, p);
+            k->divergence(v, full, full, p, 0, scratch, &gain, &kl);
+            assert_true(kl == 0 && gain == 0);
+            free(full), free(other);
+        }
+    }
+}
+
+/* The summand p·(e^x − 1 − x) densely over x, where both tokens are as likely: x is ± half the difference. */
+static void test_divergence_dense(void **state)
+{
+    (void)state;
+    FOR_EACH_ISA(k)
+    {
+        for (int i = 1; i <= 20000; i++) {
+            const float full[2] = {0, 0}, other[2] = {(float)i * 1e-4f, 0};
+            check_divergence(k, 2, full, other, 2e-15 + 1e-15 / other[0]);
+        }
+    }
+}
+
+/* Rows that are sure of their tokens, further apart than doubles reach, or no numbers at all. */
+static void test_divergence_far(void **state)
+{
+    (void)state;
+    static const float logits[][2][3] = {
+        {{0, 0, -3}, {0, -600, -3}},
+        {{0, -600, -3}, {0, 0, -3}},
+        {{0, 0, -3}, {0, -2000, -3}},
+        {{0, -1500, -1}, {0, -50, -1}},
+        {{0, -1500, -800}, {0, -1400, -750}},
+        {{0, -1e4f, -2e4f}, {-1e4f, 0, -2e4f}},
+        {{0, -1e30f, -2e30f}, {0, -2e30f, -1e30f}},
+    };
+    FOR_EACH_ISA(k)
+    {
+        for (size_t i = 0; i < sizeof logits / sizeof logits[0]; i++) {
+            check_divergence(k, 3, logits[i][0], logits[i][1], 1e-12);
+        }
+        for (int at = 0; at < 3; at++) {
+            for (int kind = 0; kind < 2; kind++) {
+                const float full[3] = {0, 1, 2};
+                float other[3] = {0, 1, 2};
+                double p[3], log_p[3], scratch[9], gain, kl;
+                k->log_softmax(3, full, log_p);
+                k->exponentials(3, log_p, p);
+                other[at] = kind ? NAN : INFINITY;
+                k->divergence(3, other, full, p, 0, scratch, &gain, &kl);
+                assert_false(isfinite(kl) && isfinite(gain));
+            }
         }
     }
 }
@@ -376,7 +496,10 @@ int main(void)
         cmocka_unit_test(test_kl_second_order),
         cmocka_unit_test(test_kl_sign),
         cmocka_unit_test(test_kl_far_apart),
+        cmocka_unit_test(test_exponentials),
         cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_divergence_dense),
+        cmocka_unit_test(test_divergence_far),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
