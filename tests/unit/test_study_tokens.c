@@ -14,7 +14,7 @@ struct setup {
     struct layout *layout;
     struct model *model;
     float *p;
-    uint8_t tokens[N];
+    uint32_t tokens[N];
 };
 
 static struct setup set_up(enum block block, enum activation activation, enum position position)
@@ -31,7 +31,7 @@ static struct setup set_up(enum block block, enum activation activation, enum po
     assert_int_equal(model_create(&err, s.layout, SEQUENCES, false, &s.model), STATUS_OK);
     s.p = fixture_floats(&seed, s.layout->length, 0.5f);
     for (int i = 0; i < N; i++) {
-        s.tokens[i] = (uint8_t)(fixture_bits(&seed) % V);
+        s.tokens[i] = (uint32_t)(fixture_bits(&seed) % V);
     }
     return s;
 }
@@ -108,8 +108,8 @@ static void test_same(void **state)
             struct error err = {0};
             struct quantized *quantized;
             const struct quantizer *quantizer = quantizer_find(names[q]);
-            assert_int_equal(quantized_create(&err, s.layout, s.p, quantizer, NULL, &quantized),
-                             STATUS_OK);
+            struct parameters flat = parameters_flat(s.layout, s.p);
+            assert_int_equal(quantized_create(&err, &flat, quantizer, NULL, &quantized), STATUS_OK);
             check_table(&s, quantized_sites(quantized), quantizer_is_integer(quantizer));
             quantized_free(quantized);
         }
