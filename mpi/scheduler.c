@@ -116,6 +116,7 @@ static int arrange(struct error *err, struct scheduler *s)
         class->seconds += x->seconds;
         s->class_of[x->cell] = (int)(class - s->class);
         s->order[at] = x->cell;
+        s->mixed = s->mixed || x->width != sortable[0].width;
         s->place[x->cell] = at;
         bits_set(&s->pending, at);
     }
@@ -142,7 +143,7 @@ int scheduler_create(struct error *err, const struct scheduler_item *item, int c
     s->count = count;
     s->workers = s->living = s->absents = workers;
     s->kinds = kinds;
-    s->reserved = -1;
+    s->reserved.cell = -1;
     s->item = calloc(n, sizeof *s->item);
     s->status = calloc(n, sizeof *s->status); /* CELL_PENDING */
     s->team = calloc(n, sizeof *s->team);
@@ -214,6 +215,7 @@ static void leave(struct scheduler *s, int w)
     struct scheduler_worker *worker = &s->worker[w];
     if (worker->place == WORKER_ABSENT) {
         s->absents--;
+        s->reserved.stale = true;
     } else if (worker->place == WORKER_IDLE) {
         bits_clear(&s->idle, w);
         s->idles--;
@@ -239,6 +241,7 @@ void scheduler_retire(struct scheduler *s, int worker)
     if (worker >= 0 && worker < s->workers && s->worker[worker].place != WORKER_RETIRED) {
         leave(s, worker);
         s->worker[worker].place = WORKER_RETIRED;
+        s->reserved.stale = true;
         s->living--;
     }
 }
@@ -284,7 +287,7 @@ static void withdraw(struct scheduler *s, int cell, bool *suspect)
     } else if (!remove_from(s->wide, &s->wides, cell)) {
         *suspect = remove_from(s->late, &s->lates, cell);
     }
-    s->reserved = s->reserved == cell ? -1 : s->reserved;
+    s->reserved.cell = s->reserved.cell == cell ? -1 : s->reserved.cell;
 }
 
 int scheduler_adopt(struct error *err, struct scheduler *s, int cell, enum cell_status to,
@@ -347,9 +350,13 @@ int scheduler_start(struct error *err, struct scheduler *s, double now, int *cel
         .suspect = suspect,
         .widened = *width > s->item[chosen].width,
         .since = now,
+        .heard = now,
         .fraction = team->base,
         .base = team->base,
     };
+    team->due = now + scheduler_whole(s, chosen) * scheduler_factor(s, s->item[chosen].kind, 1);
+    s->due += *width * team->due;
+    s->busy += *width;
     s->running[team->at] = chosen;
     team->leader = closest(s, *width);
     for (int i = 0, w = team->leader; i < *width; i++) {
@@ -359,6 +366,7 @@ int scheduler_start(struct error *err, struct scheduler *s, double now, int *cel
         w = bits_next(&s->idle, w);
     }
     s->idles -= *width;
+    scheduler_account(s, chosen);
     *cell = chosen;
 cleanup:
     return status;
@@ -382,8 +390,11 @@ static int end(struct error *err, struct scheduler *s, int cell, enum cell_statu
     s->running[team->at] = last;
     s->team[last].at = team->at;
     s->suspects -= team->suspect;
+    s->due -= team->width * team->due;
+    s->busy -= team->width;
     s->leaving += team->held;
-    s->ended = s->now;
+    s->has_ended = true;
+    s->reserved.stale = s->reserved.stale || team->counted != s->reserved.serial;
     team->held = 0;
     team->leader = -1;
 cleanup:
@@ -438,10 +449,11 @@ static bool runs(const struct scheduler *s, int cell)
     return cell >= 0 && cell < s->count && s->status[cell] == CELL_RUNNING;
 }
 
-void scheduler_progress(struct scheduler *s, int cell, double fraction)
+void scheduler_progress(struct scheduler *s, double now, int cell, double fraction)
 {
     if (runs(s, cell) && fraction >= 0) {
         struct scheduler_team *team = &s->team[cell];
+        team->heard = now;
         team->fraction = fraction < 1 ? fraction : 1;
         team->base = team->base < team->fraction ? team->base : team->fraction;
     }

@@ -3,7 +3,8 @@
  * serves the coordinator, the serial runner, tests and simulation.
  *
  * A cell runs on a team of workers, as many as its width says: a power of two. Order: widest first, and of one
- * width the longest first by expected seconds. The first cell in this order that does not fit onto the idle workers
+ * width the longest first by expected seconds; but before all others what takes as long as all that is left on all
+ * workers. The first cell in this order that does not fit onto the idle workers
  * has a reservation: it is known when enough of them will be idle, and until then others go first only where that
  * does not make it later (EASY backfilling: they end before, or leave workers enough).
  *
@@ -90,7 +91,7 @@ int scheduler_take_back(struct error *err, struct scheduler *scheduler, int cell
 int scheduler_put_off(struct error *err, struct scheduler *scheduler, int cell);
 
 /* This fraction (0 … 1) of the cell is done. Ignored if it does not run. */
-void scheduler_progress(struct scheduler *scheduler, int cell, double fraction);
+void scheduler_progress(struct scheduler *scheduler, double now, int cell, double fraction);
 
 /* The running cell goes on from a checkpoint at which this fraction was done. */
 void scheduler_resumed(struct scheduler *scheduler, int cell, double fraction);

@@ -7,6 +7,12 @@
 /* Workers that are about to come, new ones and members whose cell has ended, are waited for this long. */
 static const double patience = 10;
 
+/* A cell is urgent when it takes longer than this share of what all that is left takes on all workers. */
+static const double urgent_share = 0.9;
+
+/* A cell that did not start when it was expected to is expected after this share of the time that it has waited. */
+static const double late_share = 0.1;
+
 /* A cell that might start: its class, or none (−1) where it comes from a list. */
 struct candidate {
     int cell, class;
@@ -32,30 +38,55 @@ static struct candidate from_place(const struct scheduler *s, int c, int place)
     return (struct candidate){cell, c, scheduler_expected(s, cell)};
 }
 
-/* Does a come before b, both pending? */
-static bool before(const struct scheduler *s, const struct candidate *a, const struct candidate *b)
+/*
+ * Does a come before b, both pending? Widest first: teams of one width replace each other without a gap, and narrow
+ * cells fill those that there are. But what takes as long as all the rest together must not wait for that, and goes
+ * first, the longest first. Found by simulation (build/simulate --mixture): longest first and largest area first cost
+ * more gaps.
+ */
+static bool before(const struct scheduler *s, const struct candidate *a, const struct candidate *b,
+                   double urgent)
 {
     if (a->cell < 0 || b->cell < 0) {
         return b->cell < 0;
     }
-    int x = s->item[a->cell].width, y = s->item[b->cell].width;
-    if (x != y) {
+    const int x = s->item[a->cell].width, y = s->item[b->cell].width;
+    const bool first = a->seconds >= urgent, second = b->seconds >= urgent;
+    if (first != second) {
+        return first;
+    }
+    if (!first && x != y) {
         return x > y;
     }
     return a->seconds > b->seconds || (a->seconds == b->seconds && a->cell < b->cell);
 }
 
-static struct candidate first_in_order(const struct scheduler *s)
+/* Seconds that all pending cells take on all living workers. */
+static double pending_seconds(const struct scheduler *s)
+{
+    double area = 0;
+    for (int c = 0; c < s->classes; c++) {
+        const struct scheduler_class *class = &s->class[c];
+        area += class->seconds * class->width * scheduler_factor(s, class->kind, 1);
+    }
+    return area / s->living;
+}
+
+/* A cell that takes longer is urgent. */
+static double urgency(const struct scheduler *s, double now)
+{
+    const double running = (s->due - now * s->busy) / s->living;
+    return urgent_share * (pending_seconds(s) + fmax(running, 0));
+}
+
+static struct candidate first_in_order(const struct scheduler *s, double urgent)
 {
     struct candidate best = none;
-    for (int c = 0; c < s->classes; c++) { /* widest first */
+    for (int c = 0; c < s->classes; c++) {
         const struct scheduler_class *class = &s->class[c];
-        if (best.cell >= 0 && class->width < s->item[best.cell].width) {
-            break;
-        }
         if (fits(class, s->living)) {
             struct candidate top = from_place(s, c, class->first);
-            best = before(s, &top, &best) ? top : best;
+            best = before(s, &top, &best, urgent) ? top : best;
         }
     }
     return best;
@@ -63,11 +94,11 @@ static struct candidate first_in_order(const struct scheduler *s)
 
 /* The suspect to start before all others, or −1. Put off, a long cell would run alone at the end: its turn comes
  * when the others take no longer than it on all workers. But the workers that it and its like can kill must not be
- * missed by the others, of which the widest needs `others` workers (0: there are none). */
+ * missed by the others, of which the first needs `others` workers (0: there are none). */
 static int due_suspect(const struct scheduler *s, int others)
 {
     int longest = -1;
-    double seconds = 0, pending = 0;
+    double seconds = 0;
     for (int i = 0; i < s->lates; i++) {
         double expected = scheduler_expected(s, s->late[i]);
         if (expected > seconds && s->item[s->late[i]].width <= s->living) {
@@ -78,28 +109,31 @@ static int due_suspect(const struct scheduler *s, int others)
     if (longest < 0 || others == 0) {
         return longest;
     }
-    for (int c = 0; c < s->classes; c++) {
-        const struct scheduler_class *class = &s->class[c];
-        pending += class->seconds * class->width * scheduler_factor(s, class->kind, 1);
-    }
     bool spare = s->living - s->suspects - s->lates >= others;
-    return spare && seconds * s->living >= pending ? longest : -1;
+    return spare && seconds >= pending_seconds(s) ? longest : -1;
 }
 
 /* The cell whose turn it is, whether it fits onto the idle workers or not; −1 = none. */
-static int head(const struct scheduler *s)
+static int head(const struct scheduler *s, double urgent)
 {
-    if (s->reserved >= 0 && s->team[s->reserved].width <= s->living) {
-        return s->reserved; /* it has waited, and others have gone first on the strength of that */
+    const int reserved = s->reserved.cell;
+    if (reserved >= 0 && s->item[reserved].width <= s->living) {
+        return reserved; /* it has waited, and others have gone first on the strength of that */
     }
     for (int i = 0; i < s->wides; i++) {
         if (s->item[s->wide[i]].width <= s->living) {
             return s->wide[i];
         }
     }
-    struct candidate best = first_in_order(s);
+    struct candidate best = first_in_order(s, urgent);
     int suspect = due_suspect(s, best.cell < 0 ? 0 : s->item[best.cell].width);
     return suspect >= 0 ? suspect : best.cell;
+}
+
+/* Later, by more than rounding? */
+static bool is_past(double a, double b)
+{
+    return a > b + 1e-9 * fabs(b);
 }
 
 /* Workers that are about to be idle. */
@@ -118,33 +152,67 @@ static void settle_width(struct scheduler *s, int cell, double now)
     }
 }
 
-static int earlier(const void *a, const void *b)
+/* Restore a min-heap of spans after span[at] has grown. */
+static void sift(struct scheduler_span *span, int length, int at)
 {
-    double x = ((const struct scheduler_span *)a)->seconds;
-    double y = ((const struct scheduler_span *)b)->seconds;
-    return x < y ? -1 : x > y;
+    const struct scheduler_span moved = span[at];
+    for (int child; (child = 2 * at + 1) < length; at = child) {
+        child += child + 1 < length && span[child + 1].seconds < span[child].seconds;
+        if (moved.seconds <= span[child].seconds) {
+            break;
+        }
+        span[at] = span[child];
+    }
+    span[at] = moved;
 }
 
-/* Seconds until `width` workers are idle; INFINITY = not known. *spare: how many more there are then. */
-static double reserve(struct scheduler *s, double now, int width, int *spare)
+/* When will the cell have workers enough, and how many more will there be? */
+static void reserve(struct scheduler *s, double now, int cell)
 {
-    double guess = scheduler_guess(s, now);
+    struct scheduler_reservation *r = &s->reserved;
+    const double guess = s->expected > 0 ? NAN : scheduler_guess(s);
+    const int width = s->team[cell].width;
     int there = s->idles + coming(s, now), count = 0;
-    double seconds = 0;
+    double seconds = 0, least = 0;
 
+    if (r->cell != cell) {
+        r->since = now;
+    } else if (is_past(now, r->start)) { /* the estimates were wrong: do not ask again at once */
+        least = late_share * (now - r->since);
+    }
+    r->cell = cell;
+    r->stale = false;
+    r->serial++;
     for (int i = 0; there < width && i < s->counts[CELL_RUNNING]; i++) {
-        int cell = s->running[i];
-        s->span[count++] = (struct scheduler_span){
-            scheduler_left(s, cell, now, isnan(guess) ? 1 : guess), s->team[cell].held};
+        const int other = s->running[i];
+        const double left = scheduler_left(s, other, now, isnan(guess) ? 1 : guess);
+        s->span[count++] = (struct scheduler_span){left, s->team[other].held, other};
     }
-    qsort(s->span, (size_t)count, sizeof *s->span, earlier);
-    int at = 0;
-    for (; at < count && (there < width || s->span[at].seconds <= seconds); at++) {
-        there += s->span[at].width;
-        seconds = s->span[at].seconds;
+    for (int at = count / 2; at >= 0 && count > 0; at--) {
+        sift(s->span, count, at);
     }
-    *spare = there - width;
-    return there < width ? INFINITY : seconds;
+    while (count > 0 && (there < width || !is_past(s->span[0].seconds, seconds))) {
+        there += s->span[0].width;
+        seconds = s->span[0].seconds;
+        s->team[s->span[0].cell].counted = r->serial;
+        s->span[0] = s->span[--count];
+        sift(s->span, count, 0);
+    }
+    r->spare = there - width;
+    r->start = there < width ? INFINITY : now + fmax(seconds, least);
+}
+
+void scheduler_account(struct scheduler *s, int cell)
+{
+    struct scheduler_team *team = &s->team[cell];
+    if (s->reserved.cell < 0) {
+        return;
+    }
+    if (is_past(team->due, s->reserved.start)) {
+        s->reserved.spare -= team->width;
+    } else {
+        team->counted = s->reserved.serial;
+    }
 }
 
 /* The first place of a class whose cell is expected to take no more than `seconds`. */
@@ -155,7 +223,7 @@ static int short_enough(const struct scheduler *s, const struct scheduler_class 
     int low = class->first, high = class->first + class->length;
     while (low < high) {
         int middle = low + (high - low) / 2;
-        if (s->item[s->order[middle]].seconds * factor <= seconds) {
+        if (!is_past(s->item[s->order[middle]].seconds * factor, seconds)) {
             high = middle;
         } else {
             low = middle + 1;
@@ -165,18 +233,15 @@ static int short_enough(const struct scheduler *s, const struct scheduler_class 
 }
 
 /* The first cell in order that ends within `seconds`, or takes no more than `spare` workers. */
-static int backfill(const struct scheduler *s, double seconds, int spare)
+static int backfill(const struct scheduler *s, double seconds, int spare, double urgent)
 {
     struct candidate best = none;
     for (int c = 0; c < s->classes; c++) {
         const struct scheduler_class *class = &s->class[c];
-        if (best.cell >= 0 && class->width < s->item[best.cell].width) {
-            break;
-        }
         if (fits(class, s->idles)) {
             int place = class->width <= spare ? class->first : short_enough(s, class, seconds);
             struct candidate top = from_place(s, c, place);
-            best = before(s, &top, &best) ? top : best;
+            best = before(s, &top, &best, urgent) ? top : best;
         }
     }
     return best.cell;
@@ -188,21 +253,23 @@ int scheduler_choose(struct scheduler *s, double now, int *width)
         s->begun = true;
         s->origin = s->ended = now;
     }
-    s->now = now;
+    s->ended = s->has_ended ? now : s->ended;
+    s->has_ended = false;
     *width = 0;
     if (s->idles == 0) {
         return -1;
     }
-    int cell = head(s), spare = 0;
+    const double urgent = s->mixed ? urgency(s, now) : INFINITY;
+    int cell = head(s, urgent);
     if (cell < 0) {
         return -1;
     }
     settle_width(s, cell, now);
     if (s->team[cell].width > s->idles) {
-        double seconds = reserve(s, now, s->team[cell].width, &spare);
-        s->reserved = cell;
-        s->reserved_start = now + seconds;
-        cell = backfill(s, seconds, spare);
+        if (s->reserved.cell != cell || s->reserved.stale || is_past(now, s->reserved.start)) {
+            reserve(s, now, cell);
+        }
+        cell = backfill(s, s->reserved.start - now, s->reserved.spare, urgent);
     }
     *width = cell >= 0 ? s->team[cell].width : 0;
     return cell;
@@ -210,8 +277,8 @@ int scheduler_choose(struct scheduler *s, double now, int *width)
 
 int scheduler_reserved(const struct scheduler *s, double *start)
 {
-    *start = s->reserved_start;
-    return s->reserved;
+    *start = s->reserved.start;
+    return s->reserved.cell;
 }
 
 int scheduler_stuck(const struct scheduler *s)

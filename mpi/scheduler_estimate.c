@@ -43,14 +43,13 @@ double scheduler_expected(const struct scheduler *s, int cell)
     return s->item[cell].seconds * scheduler_factor(s, s->item[cell].kind, 1);
 }
 
-/* Of a running cell: on its team, since it started there; the factor left out. */
-static double whole(const struct scheduler *s, int cell)
+double scheduler_whole(const struct scheduler *s, int cell)
 {
     const struct scheduler_team *team = &s->team[cell];
     return s->item[cell].seconds * (1 - team->base) / scheduler_speedup(s, cell, team->width);
 }
 
-double scheduler_guess(const struct scheduler *s, double now)
+double scheduler_guess(const struct scheduler *s)
 {
     double expected = 0, elapsed = 0;
     for (int i = 0; i < s->counts[CELL_RUNNING]; i++) {
@@ -58,8 +57,8 @@ double scheduler_guess(const struct scheduler *s, double now)
         const struct scheduler_team *team = &s->team[cell];
         double done = team->fraction - team->base;
         if (done >= least_fraction) {
-            expected += whole(s, cell) * done / (1 - team->base);
-            elapsed += now - team->since;
+            expected += scheduler_whole(s, cell) * done / (1 - team->base);
+            elapsed += team->heard - team->since;
         }
     }
     return expected > 0 ? elapsed / expected : NAN;
@@ -68,10 +67,12 @@ double scheduler_guess(const struct scheduler *s, double now)
 double scheduler_left(const struct scheduler *s, int cell, double now, double guess)
 {
     const struct scheduler_team *team = &s->team[cell];
-    double elapsed = now - team->since, done = team->fraction - team->base;
-    double left = done >= least_fraction
-                      ? elapsed * (1 - team->fraction) / done
-                      : whole(s, cell) * scheduler_factor(s, s->item[cell].kind, guess) - elapsed;
+    double done = team->fraction - team->base;
+    double end = done >= least_fraction
+                     ? team->heard + (team->heard - team->since) * (1 - team->fraction) / done
+                     : team->since + scheduler_whole(s, cell) *
+                                         scheduler_factor(s, s->item[cell].kind, guess);
+    double left = end - now;
     return left < 0 ? 0 : left;
 }
 
@@ -145,8 +146,9 @@ static double loads(struct scheduler *s, double now, double guess)
 
 static struct scheduler_span span_of(const struct scheduler *s, int cell, double guess)
 {
-    return (struct scheduler_span){whole(s, cell) * scheduler_factor(s, s->item[cell].kind, guess),
-                                   s->team[cell].width};
+    return (struct scheduler_span){scheduler_whole(s, cell) *
+                                       scheduler_factor(s, s->item[cell].kind, guess),
+                                   s->team[cell].width, cell};
 }
 
 static int spans(struct scheduler *s, double guess)
@@ -166,7 +168,7 @@ static int spans(struct scheduler *s, double guess)
 
 double scheduler_eta(struct scheduler *s, double now)
 {
-    double guess = s->expected > 0 ? NAN : scheduler_guess(s, now);
+    double guess = s->expected > 0 ? NAN : scheduler_guess(s);
     double last = loads(s, now, guess);
     int count = spans(s, guess), length = s->living;
 

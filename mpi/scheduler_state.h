@@ -26,9 +26,11 @@ struct scheduler_team {
     int serial; /* which start of the cell this is */
     int at;     /* its place in running[] */
     bool suspect;
-    int target;   /* width that it is to be widened to; 0 = none */
-    bool widened; /* it was widened before */
-    double since;
+    int target;            /* width that it is to be widened to; 0 = none */
+    bool widened;          /* it was widened before */
+    int counted;           /* serial of the reservation before whose start it is expected to end */
+    double due;            /* when it is expected to end, as it was when it started */
+    double since, heard;   /* when it started, when it told what is done */
     double fraction, base; /* done; and done when it started */
 };
 
@@ -43,6 +45,17 @@ struct scheduler_worker {
 struct scheduler_span {
     double seconds;
     int width;
+    int cell;
+};
+
+/* The cell that waits for workers, and what the others may do meanwhile. */
+struct scheduler_reservation {
+    int cell;     /* −1 = none */
+    int serial;   /* teams with this number are expected to have ended when it starts */
+    bool stale;   /* to be made anew, because what it was made from has changed */
+    double since; /* when the cell got it */
+    double start; /* when it is expected to start; INFINITY = not known */
+    int spare;    /* idle workers there are then that it does not need */
 };
 
 struct scheduler {
@@ -66,15 +79,18 @@ struct scheduler {
     struct scheduler_worker *worker;
     struct bits idle;
     int idles;
-    int living;                /* workers that are not retired */
-    int absents;               /* … and not yet there */
-    int leaving;               /* members of teams whose cells have ended */
-    double origin, now, ended; /* first and last time heard of; when a cell ended last */
-    bool begun;                /* origin is known */
+    int living;           /* workers that are not retired */
+    int absents;          /* … and not yet there */
+    int leaving;          /* members of teams whose cells have ended */
+    double origin, ended; /* when a cell was asked for first; when one ended last */
+    bool begun;           /* origin is known */
+    bool has_ended;       /* a cell, since the last one was asked for: its time is not known yet */
 
-    int reserved; /* cell, −1 = none */
-    double reserved_start;
+    struct scheduler_reservation reserved;
 
+    bool mixed; /* there are cells of different widths */
+    double due; /* sum over running cells: width times the moment when it is expected to end */
+    int busy;   /* … of the widths */
     double expected, elapsed;    /* sums over all kinds */
     double *load;                /* (workers), scratch */
     struct scheduler_span *span; /* (count), scratch */
@@ -84,17 +100,23 @@ struct scheduler {
 double scheduler_factor(const struct scheduler *scheduler, int kind, double unknown);
 
 /* Before any cell has finished: the factor that the running ones point to, else NaN. */
-double scheduler_guess(const struct scheduler *scheduler, double now);
+double scheduler_guess(const struct scheduler *scheduler);
 
 void scheduler_learn(struct scheduler *scheduler, int cell, double seconds);
 
 /* How many times as fast is the cell on `width` workers as on item.width? */
 double scheduler_speedup(const struct scheduler *scheduler, int cell, int width);
 
+/* Seconds that the cell still takes on its team, when it starts; the factor left out. */
+double scheduler_whole(const struct scheduler *scheduler, int cell);
+
 /* Seconds that a running cell still takes; `guess` stands for an unknown factor. ≥ 0, or NaN. */
 double scheduler_left(const struct scheduler *scheduler, int cell, double now, double guess);
 
-/* The cell that starts now, on *width workers; −1 = none. Keeps s->reserved up to date. */
+/* The cell that starts now, on *width workers; −1 = none. Keeps the reservation up to date. */
 int scheduler_choose(struct scheduler *scheduler, double now, int *width);
+
+/* The chosen cell starts: what does that mean for the reservation? */
+void scheduler_account(struct scheduler *scheduler, int cell);
 
 #endif

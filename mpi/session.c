@@ -114,7 +114,7 @@ int session_progress(struct error *err, struct session *s, int worker,
         if (strcmp(progress->phase, "resume") == 0) {
             scheduler_resumed(s->scheduler, index, done);
         }
-        scheduler_progress(s->scheduler, index, done);
+        scheduler_progress(s->scheduler, clock_seconds(), index, done);
     }
 cleanup:
     return session_storage_failure(err, rundir_path(s->dir), status);

@@ -5,20 +5,28 @@
 
 #include "tests/bench/simulation.h"
 
-enum { MOST_RUNS = 1000 };
+enum { MOST_RUNS = 10000 };
 
 static void help(void)
 {
     printf("usage: simulate [options]\n"
            "Runs the real scheduler in virtual time and prints one `key value` a line.\n"
            "  --workers N --cells N    (1024, 20000)\n"
+           "  --widths A,B,C,D         workers of a cell of 410M, 6B, 13B, 52B (1,1,1,1)\n"
+           "  --mixture                widths and seconds independent of each other\n"
+           "  --doublings N --gain F --restart S    widening at the end: how often (0), what a "
+           "doubling keeps (0.9), "
+           "seconds (30)\n"
            "  --deaths F               fraction of the workers that die (0.01)\n"
            "  --hangs F                fraction of those that hang and wake up later (0)\n"
-           "  --killers N              cells that kill every worker (0)\n"
+           "  --killers N              cells that kill every worker that leads them (0)\n"
+           "  --stops F                cells that are stopped and given back, per cell (0)\n"
            "  --cell-error S --kind-error S    sigma of the log-normal cost errors (0.2, 0.3)\n"
-           "  --shortest S             seconds of a 410M cell; 52B: 127 times that (60)\n"
-           "  --timeout S --checkpoint-every S    (60, 120)\n"
-           "  --seed N --runs N        the first of N seeds (1, 5)\n");
+           "  --shortest S             seconds of a 410M cell on one worker; 52B: 127 times that "
+           "(60)\n"
+           "  --timeout S --checkpoint-every S --release S    (60, 120, 1)\n"
+           "  --seed N --runs N        the first of N seeds (1, 5)\n"
+           "  --quiet                  only what comes after the last run\n");
 }
 
 static int ascending(const void *a, const void *b)
@@ -27,72 +35,128 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static void show(const struct simulation *simulation, const struct simulation_result *r)
+{
+    printf("seed %llu\nlower_bound_seconds %.0f\nmakespan_seconds %.0f\nratio %.4f\n"
+           "nested_ratio %.4f\nlongest_cell_seconds %.0f\nbusy_fraction %.4f\nmean_start_seconds "
+           "%.0f\n"
+           "reservations %d\nlongest_reservation_seconds %.0f\nlatest_start_seconds "
+           "%.0f\nbackfilled %d\n"
+           "lost_fraction %.2e\ndeaths %d\nhangs %d\ntaken_back %d\nstopped %d\nwidened %d\n"
+           "late_refused %d\ndone %d\nquarantined %d\nunlucky %d\nstuck %d\ncpu_seconds %.3f\n",
+           (unsigned long long)simulation->seed, r->bound, r->makespan, r->makespan / r->bound,
+           r->makespan / r->nested, r->longest, r->busy, r->mean_start, r->reservations, r->waited,
+           r->late_start, r->backfilled, r->lost / r->work, r->deaths, r->hangs, r->taken_back,
+           r->stopped, r->widened, r->late, r->done, r->quarantined, r->unlucky, r->stuck,
+           r->seconds);
+}
+
+/* One option and its value; false: there is no such option. */
+static bool set(struct simulation *s, int option, const char *text)
+{
+    double x = text ? atof(text) : 0;
+    int n = (int)x;
+    switch (option) {
+    case 'w':
+        s->workers = n;
+        return true;
+    case 'c':
+        s->cells = n;
+        return true;
+    case 'W':
+        return sscanf(text, "%d,%d,%d,%d", &s->width[0], &s->width[1], &s->width[2],
+                      &s->width[3]) == SIMULATION_SIZES;
+    case 'm':
+        s->mixture = true;
+        return true;
+    case 'D':
+        s->doublings = n;
+        return true;
+    case 'G':
+        s->gain = x;
+        return true;
+    case 'R':
+        s->restart = x;
+        return true;
+    case 'd':
+        s->deaths = x;
+        return true;
+    case 'g':
+        s->hangs = x;
+        return true;
+    case 'k':
+        s->killers = n;
+        return true;
+    case 'S':
+        s->stops = x;
+        return true;
+    case 'e':
+        s->cell_error = x;
+        return true;
+    case 'f':
+        s->kind_error = x;
+        return true;
+    case 's':
+        s->shortest = x;
+        return true;
+    case 't':
+        s->timeout = x;
+        return true;
+    case 'p':
+        s->checkpoint_every = x;
+        return true;
+    case 'l':
+        s->release = x;
+        return true;
+    case 'x':
+        s->seed = (uint64_t)x;
+        return true;
+    default:
+        return false;
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"workers", required_argument, NULL, 'w'},
         {"cells", required_argument, NULL, 'c'},
+        {"widths", required_argument, NULL, 'W'},
+        {"mixture", no_argument, NULL, 'm'},
+        {"doublings", required_argument, NULL, 'D'},
+        {"gain", required_argument, NULL, 'G'},
+        {"restart", required_argument, NULL, 'R'},
         {"deaths", required_argument, NULL, 'd'},
         {"hangs", required_argument, NULL, 'g'},
         {"killers", required_argument, NULL, 'k'},
+        {"stops", required_argument, NULL, 'S'},
         {"cell-error", required_argument, NULL, 'e'},
         {"kind-error", required_argument, NULL, 'f'},
         {"shortest", required_argument, NULL, 's'},
         {"timeout", required_argument, NULL, 't'},
         {"checkpoint-every", required_argument, NULL, 'p'},
+        {"release", required_argument, NULL, 'l'},
         {"seed", required_argument, NULL, 'x'},
         {"runs", required_argument, NULL, 'r'},
+        {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
+    static double ratio[MOST_RUNS];
     struct simulation simulation = simulation_default();
     struct error err = {0};
-    double ratio[MOST_RUNS];
+    bool quiet = false;
     int runs = 5, option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        double x = optarg ? atof(optarg) : 0;
-        switch (option) {
-        case 'w':
-            simulation.workers = (int)x;
-            break;
-        case 'c':
-            simulation.cells = (int)x;
-            break;
-        case 'd':
-            simulation.deaths = x;
-            break;
-        case 'g':
-            simulation.hangs = x;
-            break;
-        case 'k':
-            simulation.killers = (int)x;
-            break;
-        case 'e':
-            simulation.cell_error = x;
-            break;
-        case 'f':
-            simulation.kind_error = x;
-            break;
-        case 's':
-            simulation.shortest = x;
-            break;
-        case 't':
-            simulation.timeout = x;
-            break;
-        case 'p':
-            simulation.checkpoint_every = x;
-            break;
-        case 'x':
-            simulation.seed = (uint64_t)x;
-            break;
-        case 'r':
-            runs = (int)x;
-            break;
-        case 'h':
+        if (option == 'r') {
+            runs = atoi(optarg);
+        } else if (option == 'q') {
+            quiet = true;
+        } else if (option == 'h') {
             help();
             return STATUS_OK;
-        default:
+        } else if (!set(&simulation, option, optarg)) {
             return STATUS_USAGE;
         }
     }
@@ -110,16 +174,12 @@ int main(int argc, char **argv)
             return status;
         }
         ratio[i] = r.makespan / r.bound;
-        printf("seed %llu\nlower_bound_seconds %.0f\nmakespan_seconds %.0f\nratio %.4f\n"
-               "longest_cell_seconds %.0f\nlost_fraction %.2e\ndeaths %d\nhangs %d\n"
-               "taken_back %d\nlate_refused %d\ndone %d\nquarantined %d\nunlucky %d\ncpu_seconds "
-               "%.3f\n",
-               (unsigned long long)simulation.seed, r.bound, r.makespan, ratio[i], r.longest,
-               r.lost / r.work, r.deaths, r.hangs, r.taken_back, r.late, r.done, r.quarantined,
-               r.unlucky, r.seconds);
+        if (!quiet) {
+            show(&simulation, &r);
+        }
     }
     qsort(ratio, (size_t)runs, sizeof *ratio, ascending);
-    printf("runs %d\nratio_median %.4f\nratio_worst %.4f\n", runs, ratio[runs / 2],
-           ratio[runs - 1]);
+    printf("runs %d\nratio_median %.4f\nratio_p90 %.4f\nratio_worst %.4f\n", runs, ratio[runs / 2],
+           ratio[runs * 9 / 10], ratio[runs - 1]);
     return STATUS_OK;
 }

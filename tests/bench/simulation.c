@@ -1,167 +1,253 @@
 #include "tests/bench/simulation.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "mpi/scheduler.h"
 #include "mpi/session.h"
+#include "tests/bench/simulation_state.h"
 
-enum { SIZES = 4, PRECISIONS = 2, KINDS = SIZES * PRECISIONS };
-enum happening { FINISHES, DIES, IS_FENCED, WAKES };
-
-struct event {
-    double time;
-    enum happening what;
-    int worker;
-    int cell; /* FINISHES and WAKES: which */
-};
-
-struct worker {
-    double begun; /* its cell */
-    bool silent;  /* dead or hung; the scheduler learns of it when it is fenced */
-    bool fenced, hangs;
-    int cell;  /* what it really works on; −1 = nothing */
-    int ended; /* hung: the cell that it will report when it wakes up */
-};
-
-struct fate {
-    double real;      /* seconds, whole */
-    double remaining; /* from the last checkpoint */
-    bool killer;
-    int worker; /* live worker that runs it; −1 = none */
-    int losses, finished;
-};
-
-struct state {
-    const struct simulation *options;
-    struct simulation_result *result;
-    struct scheduler *scheduler;
-    struct worker *worker;
-    struct fate *cell;
-    int *member;
-    struct event *heap;
-    int events, room;
-    uint64_t random;
-    double now;
-};
-
-static double unit(uint64_t *state) /* in (0, 1) */
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return ((double)((z ^ (z >> 31)) >> 11) + 0.5) * 0x1p-53;
-}
-
-static int below(uint64_t *state, int n)
-{
-    return (int)(unit(state) * n);
-}
-
-static double log_normal(uint64_t *state, double sigma)
-{
-    double radius = sqrt(-2 * log(unit(state)));
-    return exp(sigma * radius * cos(6.283185307179586 * unit(state)));
-}
+static const double quiet = 60; /* seconds after which nothing will happen any more */
 
 struct simulation simulation_default(void)
 {
     return (struct simulation){
         .workers = 1024,
         .cells = 20000,
+        .width = {1, 1, 1, 1},
+        .gain = 0.9,
+        .restart = 30,
         .deaths = 0.01,
         .cell_error = 0.2,
         .kind_error = 0.3,
         .shortest = 60,
         .timeout = 60,
+        .release = 1,
         .checkpoint_every = 120,
         .seed = 1,
     };
 }
 
-/* Events, the earliest first ================================================================== */
+/* Nothing happens that a reservation cannot foresee. */
+static bool foreseeable(const struct simulation *o)
+{
+    return o->cell_error == 0 && o->kind_error == 0 && o->deaths == 0 && o->stops == 0 &&
+           o->killers == 0 && o->doublings == 0 && o->release == 0;
+}
 
-static int push(struct error *err, struct state *s, struct event event)
+static double speed(const struct fate *fate)
+{
+    double times = 1;
+    for (int width = fate->item.width; width < fate->width; width *= 2) {
+        times *= 1 + fate->item.gain;
+    }
+    return times;
+}
+
+/* Seconds of the cell, on its own width, that this run has done. */
+static double done(const struct state *s, const struct fate *fate)
+{
+    double until = fate->broken || fate->told ? fate->broke : s->now;
+    return until > fate->begun ? (until - fate->begun) * speed(fate) : 0;
+}
+
+/* Starts ====================================================================================== */
+
+static int start(struct error *err, struct state *s, int cell, int width)
 {
     int status = STATUS_OK;
-    if (s->events == s->room) {
-        int room = s->room > 0 ? 2 * s->room : 1024;
-        struct event *heap = realloc(s->heap, (size_t)room * sizeof *heap);
-        CHECK(err, heap != NULL, STATUS_FAILED, "out of memory for %d events", room);
-        s->heap = heap;
-        s->room = room;
+    struct fate *fate = &s->cell[cell];
+    const int leader = s->member[0];
+    bool full = width == fate->item.width || s->options->doublings > 0;
+
+    CHECK(err, !fate->runs, STATUS_FAILED, "cell %d runs and is started", cell);
+    CHECK(err, full && width >= fate->item.width && width <= fate->item.most, STATUS_FAILED,
+          "cell %d needs %d workers and gets %d", cell, fate->item.width, width);
+    s->result->widened += width > fate->item.width;
+    double load = fate->run > 0 && fate->remaining < fate->real ? s->options->restart / 2 : 0;
+    fate->run++;
+    fate->width = fate->members = width;
+    fate->leader = leader;
+    fate->runs = true;
+    fate->broken = fate->dropped = fate->told = fate->counted = false;
+    fate->begun = s->now + load;
+    if (fate->run == 1) {
+        s->result->mean_start += s->now / s->options->cells;
     }
-    int at = s->events++;
-    for (; at > 0 && event.time < s->heap[(at - 1) / 2].time; at = (at - 1) / 2) {
-        s->heap[at] = s->heap[(at - 1) / 2];
+    if (fate->promise < INFINITY) {
+        s->result->waited = fmax(s->result->waited, s->now - fate->promised);
+        s->result->late_start = fmax(s->result->late_start, s->now - fate->promise);
+        fate->promise = INFINITY;
     }
-    s->heap[at] = event;
+    for (int i = 0; i < width; i++) {
+        int w = s->member[i];
+        CHECK(err, w >= 0 && w < s->options->workers && (i == 0 || w > s->member[i - 1]),
+              STATUS_FAILED, "cell %d is given to worker %d", cell, w);
+        struct worker *worker = &s->worker[w];
+        CHECK(err, worker->cell < 0 && !worker->fenced, STATUS_FAILED,
+              "cell %d is given to worker %d, which is %s, with cell %d", cell, w,
+              worker->fenced ? "fenced" : "busy", worker->cell);
+        worker->cell = cell;
+        worker->run = fate->run;
+        if (worker->silent && !fate->broken) { /* it does not even hear of it */
+            fate->broken = true;
+            fate->broke = s->now;
+        }
+    }
+    double seconds = load + fate->remaining / speed(fate) * (fate->killer ? 0.5 : 1);
+    TRY(events_push(
+        err, &s->events,
+        (struct event){s->now + seconds, fate->killer ? DIES : FINISHES, leader, cell, fate->run}));
 cleanup:
     return status;
 }
 
-static struct event pop(struct state *s)
+static int note_promise(struct error *err, struct state *s)
 {
-    struct event first = s->heap[0], last = s->heap[--s->events];
-    int at = 0;
-    for (int child; (child = 2 * at + 1) < s->events; at = child) {
-        child += child + 1 < s->events && s->heap[child + 1].time < s->heap[child].time;
-        if (last.time <= s->heap[child].time) {
-            break;
-        }
-        s->heap[at] = s->heap[child];
+    int status = STATUS_OK;
+    double promise = 0;
+    int cell = scheduler_reserved(s->scheduler, &promise);
+    if (cell < 0 || isinf(promise)) {
+        goto cleanup;
     }
-    s->heap[at] = last;
-    return first;
+    struct fate *fate = &s->cell[cell];
+    if (isinf(fate->promise)) {
+        fate->promise = promise;
+        fate->promised = s->now;
+        s->result->reservations++;
+    }
+    CHECK(err, !foreseeable(s->options) || promise <= fate->promise + 1e-9 * (1 + promise),
+          STATUS_FAILED, "cell %d was to start at %.9g, and now at %.9g", cell, fate->promise,
+          promise);
+cleanup:
+    return status;
 }
-
-/* What happens ================================================================================ */
 
 static int serve_idle(struct error *err, struct state *s)
 {
     int status = STATUS_OK;
     for (;;) {
-        int cell = -1, width = 0, w = -1;
+        int cell = -1, width = 0;
+        double promise = 0;
         TRY(scheduler_start(err, s->scheduler, s->now, &cell, &width, s->member));
+        TRY(note_promise(err, s));
         if (cell < 0) {
             break;
         }
-        w = s->member[0];
-        struct worker *worker = &s->worker[w];
-        if (worker->silent) { /* a silent worker does not even hear of it */
-            continue;
-        }
-        struct fate *fate = &s->cell[cell];
-        CHECK(err, fate->worker < 0, STATUS_FAILED, "cell %d runs on worker %d and is given to %d",
-              cell, fate->worker, w);
-        fate->worker = w;
-        worker->cell = cell;
-        worker->begun = s->now;
-        double seconds = fate->killer ? 0.5 * fate->remaining : fate->remaining;
-        TRY(push(err, s,
-                 (struct event){s->now + seconds, fate->killer ? DIES : FINISHES, w, cell}));
+        s->result->backfilled += scheduler_reserved(s->scheduler, &promise) >= 0;
+        TRY(start(err, s, cell, width));
     }
 cleanup:
     return status;
 }
 
+/* What happens ================================================================================ */
+
+static bool is_over(const struct state *s, const struct event *event)
+{
+    const struct fate *fate = &s->cell[event->cell];
+    return !fate->runs || fate->run != event->run || fate->broken;
+}
+
+/* The living members of a run stop working on it, one after the other. */
+static int dismiss(struct error *err, struct state *s, int cell)
+{
+    int status = STATUS_OK;
+    for (int w = 0; w < s->options->workers; w++) {
+        const struct worker *worker = &s->worker[w];
+        if (worker->cell == cell && worker->run == s->cell[cell].run && !worker->silent) {
+            double wait = s->options->release * random_unit(&s->random);
+            TRY(events_push(err, &s->events,
+                            (struct event){s->now + wait, IS_LEFT, w, cell, worker->run}));
+        }
+    }
+cleanup:
+    return status;
+}
+
+static void end_run(struct state *s, struct fate *fate)
+{
+    fate->runs = false;
+    s->result->busy += fate->width * (s->now - fate->begun);
+}
+
+/* Nobody works on it any longer, as far as is known (session_lost in mpi/session.c). */
+static int give_back(struct error *err, struct state *s, int cell)
+{
+    int status = STATUS_OK;
+    struct fate *fate = &s->cell[cell];
+    double saved = done(s, fate);
+    if (fate->broken) {
+        double every = s->options->checkpoint_every * speed(fate);
+        double kept = every > 0 ? floor(saved / every) * every : 0;
+        s->result->lost += (saved - kept) / speed(fate) * fate->width;
+        saved = kept;
+        s->result->taken_back++;
+    } else {
+        s->result->stopped++;
+    }
+    fate->remaining -= saved;
+    end_run(s, fate);
+    if (fate->counted && fate->losses == SESSION_DEATHS) {
+        TRY(scheduler_finish(err, s->scheduler, cell, CELL_QUARANTINED, 0));
+        s->result->makespan = s->now;
+    } else if (fate->counted && fate->losses > 1) {
+        TRY(scheduler_put_off(err, s->scheduler, cell));
+    } else {
+        TRY(scheduler_take_back(err, s->scheduler, cell));
+    }
+cleanup:
+    return status;
+}
+
+static int lose_member(struct error *err, struct state *s, int cell)
+{
+    return --s->cell[cell].members == 0 && s->cell[cell].dropped ? give_back(err, s, cell)
+                                                                 : STATUS_OK;
+}
+
 static int on_finish(struct error *err, struct state *s, const struct event *event)
 {
     int status = STATUS_OK;
-    struct worker *worker = &s->worker[event->worker];
     struct fate *fate = &s->cell[event->cell];
-    if (worker->silent) {
-        goto cleanup; /* died or hung before */
+    if (is_over(s, event) || fate->told) {
+        goto cleanup;
     }
     CHECK(err, fate->finished++ == 0, STATUS_FAILED, "cell %d finishes twice", event->cell);
-    fate->worker = worker->cell = -1;
     bool resumed = fate->remaining < fate->real; /* teaches nothing (mpi/session.c) */
     TRY(scheduler_finish(err, s->scheduler, event->cell, CELL_DONE,
-                         resumed ? 0 : s->now - worker->begun));
+                         resumed ? 0 : s->now - fate->begun));
+    end_run(s, fate);
     s->result->makespan = s->now;
+    TRY(dismiss(err, s, event->cell));
+cleanup:
+    return status;
+}
+
+static int on_saved(struct error *err, struct state *s, const struct event *event)
+{
+    int status = STATUS_OK;
+    if (!is_over(s, event)) {
+        s->cell[event->cell].dropped = true;
+        TRY(dismiss(err, s, event->cell));
+    }
+cleanup:
+    return status;
+}
+
+static int on_left(struct error *err, struct state *s, const struct event *event)
+{
+    int status = STATUS_OK;
+    struct worker *worker = &s->worker[event->worker];
+    if (worker->silent) {
+        goto cleanup;
+    }
+    int cell = worker->cell;
+    worker->cell = -1;
     scheduler_ready(s->scheduler, event->worker);
+    if (cell >= 0 && s->cell[cell].runs && s->cell[cell].run == event->run) {
+        TRY(lose_member(err, s, cell));
+    }
 cleanup:
     return status;
 }
@@ -170,111 +256,111 @@ static int on_death(struct error *err, struct state *s, const struct event *even
 {
     int status = STATUS_OK;
     struct worker *worker = &s->worker[event->worker];
-    if (worker->silent) {
+    if (worker->silent || (event->cell >= 0 && (is_over(s, event) || s->cell[event->cell].told))) {
         goto cleanup;
     }
     worker->silent = true;
-    worker->ended = worker->cell;
     s->result->deaths++;
     s->result->hangs += worker->hangs;
-    if (worker->cell >= 0) {
-        struct fate *fate = &s->cell[worker->cell];
-        double done = s->now - worker->begun;
-        double saved =
-            s->options->checkpoint_every > 0
-                ? floor(done / s->options->checkpoint_every) * s->options->checkpoint_every
-                : 0;
-        fate->remaining -= saved;
-        fate->worker = worker->cell = -1;
-        s->result->lost += done - saved;
+    struct fate *fate = worker->cell >= 0 ? &s->cell[worker->cell] : NULL;
+    if (fate != NULL && fate->runs && fate->run == worker->run) {
+        if (!fate->counted && !fate->dropped) { /* it had begun: once per team */
+            fate->counted = true;
+            fate->losses++;
+        }
+        if (!fate->broken && !fate->dropped) {
+            fate->broke = fate->told ? fate->broke : s->now;
+            fate->broken = true;
+        }
     }
-    TRY(push(err, s, (struct event){s->now + s->options->timeout, IS_FENCED, event->worker, -1}));
+    TRY(events_push(err, &s->events,
+                    (struct event){s->now + s->options->timeout, IS_FENCED, event->worker, -1, 0}));
     if (worker->hangs) {
-        double wakes = s->now + s->options->timeout * (1 + 2 * unit(&s->random));
-        TRY(push(err, s, (struct event){wakes, WAKES, event->worker, worker->ended}));
+        double wakes = s->now + s->options->timeout * (1 + 2 * random_unit(&s->random));
+        TRY(events_push(err, &s->events, (struct event){wakes, WAKES, event->worker, -1, 0}));
     }
 cleanup:
     return status;
 }
 
-/* As the coordinator does it (session_lost in mpi/session.c). */
 static int on_fence(struct error *err, struct state *s, const struct event *event)
 {
     int status = STATUS_OK;
     struct worker *worker = &s->worker[event->worker];
     int held = scheduler_holds(s->scheduler, event->worker);
     worker->fenced = true;
+    scheduler_retire(s->scheduler, event->worker);
     if (held < 0) {
         goto cleanup;
     }
-    struct fate *fate = &s->cell[held];
-    bool counted = worker->ended == held; /* it had begun it */
-    fate->losses += counted;
-    if (counted && fate->losses == SESSION_DEATHS) {
-        TRY(scheduler_finish(err, s->scheduler, held, CELL_QUARANTINED, 0));
-        s->result->makespan = s->now;
-        goto cleanup;
+    CHECK(err, held == worker->cell && s->cell[held].runs && s->cell[held].run == worker->run,
+          STATUS_FAILED, "worker %d works on cell %d and is said to hold %d", event->worker,
+          worker->cell, held);
+    if (!s->cell[held].dropped) {
+        s->cell[held].dropped = true;
+        TRY(dismiss(err, s, held));
     }
-    TRY(fate->losses > 1 ? scheduler_put_off(err, s->scheduler, held)
-                         : scheduler_take_back(err, s->scheduler, held));
-    s->result->taken_back++;
+    TRY(lose_member(err, s, held));
 cleanup:
-    scheduler_retire(s->scheduler, event->worker);
     return status;
 }
 
 static int on_wake(struct error *err, struct state *s, const struct event *event)
 {
     int status = STATUS_OK;
-    if (event->cell < 0) {
-        goto cleanup;
-    }
-    s->result->late++;
+    s->result->late += s->worker[event->worker].cell >= 0;
     CHECK(err, scheduler_holds(s->scheduler, event->worker) < 0, STATUS_FAILED,
-          "a fenced worker still holds cell %d", event->cell);
+          "fenced worker %d still holds a cell", event->worker);
+cleanup:
+    return status;
+}
+
+static int ask_to_stop(struct error *err, struct state *s, int cell)
+{
+    int status = STATUS_OK;
+    struct fate *fate = &s->cell[cell];
+    CHECK(err, fate->runs && !fate->told, STATUS_FAILED, "cell %d is to stop, and %s", cell,
+          fate->runs ? "was told before" : "does not run");
+    if (!fate->broken) {
+        fate->told = true;
+        fate->broke = s->now;
+    }
+    TRY(events_push(
+        err, &s->events,
+        (struct event){s->now + s->options->restart / 2, SAVES, fate->leader, cell, fate->run}));
+cleanup:
+    return status;
+}
+
+static int on_news(struct error *err, struct state *s, const struct event *event)
+{
+    int status = STATUS_OK;
+    for (int w = 0; w < s->options->workers; w++) {
+        int cell = s->worker[w].cell;
+        if (cell < 0 || s->cell[cell].leader != w ||
+            is_over(s, &(struct event){.cell = cell, .run = s->worker[w].run})) {
+            continue;
+        }
+        const struct fate *fate = &s->cell[cell];
+        scheduler_progress(s->scheduler, s->now, cell,
+                           1 - (fate->remaining - done(s, fate)) / fate->real);
+        if (s->left_to_stop > 0 && !fate->told && random_unit(&s->random) < 0.02) {
+            s->left_to_stop--;
+            TRY(ask_to_stop(err, s, cell));
+        }
+    }
+    for (int cell; (cell = scheduler_widen(s->scheduler, s->now, s->options->restart)) >= 0;) {
+        TRY(ask_to_stop(err, s, cell));
+    }
+    if (s->events.count > 0 || s->now - s->last < quiet) {
+        TRY(events_push(err, &s->events,
+                        (struct event){event->time + s->news_every, TELLS, -1, -1, 0}));
+    }
 cleanup:
     return status;
 }
 
 /* From begin to end =========================================================================== */
-
-static int prepare_cells(struct error *err, struct state *s)
-{
-    static const double parameters[SIZES] = {0.41, 6, 13, 52}; /* 10⁹ */
-    static const double budget[] = {0.5, 1, 2};
-    int status = STATUS_OK;
-    const struct simulation *o = s->options;
-    double factor[KINDS];
-    struct scheduler_item *item = calloc((size_t)o->cells, sizeof *item);
-    CHECK(err, item != NULL, STATUS_FAILED, "out of memory for %d cells", o->cells);
-    for (int k = 0; k < KINDS; k++) {
-        factor[k] = log_normal(&s->random, o->kind_error);
-    }
-    for (int i = 0; i < o->cells; i++) { /* as a study lists them: sizes outermost */
-        int size = (int)((int64_t)i * SIZES / o->cells);
-        item[i].width = item[i].most = 1;
-        item[i].kind = size * PRECISIONS + below(&s->random, PRECISIONS);
-        item[i].seconds =
-            o->shortest * parameters[size] / parameters[0] * budget[below(&s->random, 3)];
-        double real =
-            item[i].seconds * factor[item[i].kind] * log_normal(&s->random, o->cell_error);
-        s->cell[i] = (struct fate){.real = real, .remaining = real, .worker = -1};
-    }
-    for (int k = 0; k < o->killers; k++) {
-        s->cell[below(&s->random, o->cells)].killer = true;
-    }
-    for (int i = 0; i < o->cells; i++) {
-        if (!s->cell[i].killer) {
-            s->result->work += s->cell[i].real;
-            s->result->longest = fmax(s->result->longest, s->cell[i].real);
-        }
-    }
-    s->result->bound = fmax(s->result->work / o->workers, s->result->longest);
-    TRY(scheduler_create(err, item, o->cells, o->workers, &s->scheduler));
-cleanup:
-    free(item);
-    return status;
-}
 
 static int prepare_workers(struct error *err, struct state *s)
 {
@@ -282,16 +368,21 @@ static int prepare_workers(struct error *err, struct state *s)
     const struct simulation *o = s->options;
     int deaths = (int)lround(o->deaths * o->workers);
     for (int w = 0; w < o->workers; w++) {
-        s->worker[w] = (struct worker){.cell = -1, .ended = -1};
-        scheduler_ready(s->scheduler, w);
+        s->worker[w] = (struct worker){.cell = -1};
+        TRY(events_push(err, &s->events,
+                        (struct event){o->release * random_unit(&s->random), IS_LEFT, w, -1, 0}));
     }
     for (int w = 0; w < o->workers && deaths > 0; w++) { /* a random subset of that many */
-        if (unit(&s->random) * (o->workers - w) < deaths) {
+        if (random_unit(&s->random) * (o->workers - w) < deaths) {
             deaths--;
-            s->worker[w].hangs = unit(&s->random) < o->hangs;
-            TRY(push(err, s, (struct event){s->result->bound * unit(&s->random), DIES, w, -1}));
+            s->worker[w].hangs = random_unit(&s->random) < o->hangs;
+            double when = s->result->bound * random_unit(&s->random);
+            TRY(events_push(err, &s->events, (struct event){when, DIES, w, -1, 0}));
         }
     }
+    s->news_every = fmax(s->result->bound / 300, 1);
+    s->left_to_stop = (int)lround(o->stops * o->cells);
+    TRY(events_push(err, &s->events, (struct event){s->news_every, TELLS, -1, -1, 0}));
 cleanup:
     return status;
 }
@@ -306,17 +397,18 @@ static int run(struct error *err, struct state *s)
 {
     int status = STATUS_OK;
     static int (*const handle[])(struct error *, struct state *, const struct event *) = {
-        [FINISHES] = on_finish, [DIES] = on_death, [IS_FENCED] = on_fence, [WAKES] = on_wake};
-    for (;;) {
-        TRY(serve_idle(err, s));
-        if (unfinished(s) == 0) {
-            break;
-        }
-        CHECK(err, s->events > 0, STATUS_FAILED, "%d cells are left and no worker", unfinished(s));
-        struct event event = pop(s);
+        [FINISHES] = on_finish, [SAVES] = on_saved, [IS_LEFT] = on_left, [DIES] = on_death,
+        [IS_FENCED] = on_fence, [WAKES] = on_wake,  [TELLS] = on_news};
+    while (unfinished(s) > 0 && scheduler_stuck(s->scheduler) == 0) {
+        CHECK(err, s->events.count > 0, STATUS_FAILED,
+              "%d cells are left, %d running, and nothing happens", unfinished(s),
+              scheduler_count(s->scheduler, CELL_RUNNING));
+        struct event event = events_pop(&s->events);
         CHECK(err, event.time >= s->now, STATUS_FAILED, "time runs backwards");
         s->now = event.time;
+        s->last = event.what == TELLS ? s->last : s->now;
         TRY(handle[event.what](err, s, &event));
+        TRY(serve_idle(err, s));
     }
 cleanup:
     return status;
@@ -325,19 +417,28 @@ cleanup:
 static int check_ends(struct error *err, struct state *s)
 {
     int status = STATUS_OK;
+    int living = 0;
+    for (int w = 0; w < s->options->workers; w++) {
+        living += !s->worker[w].fenced;
+    }
     for (int i = 0; i < s->options->cells; i++) {
         const struct fate *fate = &s->cell[i];
         enum cell_status is = scheduler_status(s->scheduler, i);
-        bool given_up = fate->losses == SESSION_DEATHS;
-        CHECK(err, is == (given_up ? CELL_QUARANTINED : CELL_DONE) && fate->finished == !given_up,
-              STATUS_FAILED, "cell %d is %s after %d finishes and %d deaths", i,
-              cell_status_name(is), fate->finished, fate->losses);
-        CHECK(err, !fate->killer || given_up, STATUS_FAILED, "cell %d kills and is %s", i,
+        bool given_up = fate->losses == SESSION_DEATHS && !fate->finished;
+        bool stuck = is == CELL_PENDING && fate->item.width > living;
+        CHECK(err,
+              stuck ||
+                  (is == (given_up ? CELL_QUARANTINED : CELL_DONE) && fate->finished == !given_up),
+              STATUS_FAILED, "cell %d is %s after %d finishes and %d deaths, with %d workers left",
+              i, cell_status_name(is), fate->finished, fate->losses, living);
+        CHECK(err, !fate->killer || given_up || stuck, STATUS_FAILED, "cell %d kills and is %s", i,
               cell_status_name(is));
         s->result->unlucky += given_up && !fate->killer;
+        s->result->stuck += stuck;
     }
     s->result->done = scheduler_count(s->scheduler, CELL_DONE);
     s->result->quarantined = scheduler_count(s->scheduler, CELL_QUARANTINED);
+    s->result->busy /= s->options->workers * s->result->makespan;
 cleanup:
     return status;
 }
@@ -356,7 +457,7 @@ int simulation_run(struct error *err, const struct simulation *options,
     s.member = calloc((size_t)options->workers, sizeof *s.member);
     s.cell = calloc((size_t)options->cells, sizeof *s.cell);
     CHECK(err, s.worker && s.member && s.cell, STATUS_FAILED, "out of memory");
-    TRY(prepare_cells(err, &s));
+    TRY(simulation_prepare(err, &s));
     TRY(prepare_workers(err, &s));
     TRY(run(err, &s));
     TRY(check_ends(err, &s));
@@ -366,6 +467,6 @@ cleanup:
     free(s.worker);
     free(s.member);
     free(s.cell);
-    free(s.heap);
+    free(s.events.heap);
     return status;
 }

@@ -271,7 +271,7 @@ static void estimates_the_end(void **state)
     assert_true(isnan(scheduler_eta(s, 101)));
     /* Half of cell 0 took 4 s: 2 real seconds per expected one. Cell 1 is extrapolated with that.
      */
-    scheduler_progress(s, 0, 0.5);
+    scheduler_progress(s, 104, 0, 0.5);
     assert_true(fabs(scheduler_eta(s, 104) - (4 + 8)) < 1e-9);
     assert_int_equal(scheduler_finish(NULL, s, 0, CELL_DONE, 8), STATUS_OK);
     assert_int_equal(scheduler_finish(NULL, s, 1, CELL_DONE, 8), STATUS_OK);
