@@ -69,7 +69,8 @@ static int start(struct error *err, struct state *s, int cell, int width)
     fate->width = fate->members = width;
     fate->leader = leader;
     fate->runs = true;
-    fate->broken = fate->dropped = fate->told = fate->counted = false;
+    fate->broken = fate->dropped = fate->told = fate->counted = fate->widens = false;
+    fate->started = s->now;
     fate->begun = s->now + load;
     if (fate->run == 1) {
         s->result->mean_start += s->now / s->options->cells;
@@ -319,8 +320,9 @@ static int ask_to_stop(struct error *err, struct state *s, int cell)
 {
     int status = STATUS_OK;
     struct fate *fate = &s->cell[cell];
-    CHECK(err, fate->runs && !fate->told, STATUS_FAILED, "cell %d is to stop, and %s", cell,
-          fate->runs ? "was told before" : "does not run");
+    if (fate->told) {
+        goto cleanup;
+    }
     if (!fate->broken) {
         fate->told = true;
         fate->broke = s->now;
@@ -350,6 +352,13 @@ static int on_news(struct error *err, struct state *s, const struct event *event
         }
     }
     for (int cell; (cell = scheduler_widen(s->scheduler, s->now, s->options->restart)) >= 0;) {
+        struct fate *fate = &s->cell[cell];
+        CHECK(err, fate->runs && !fate->widens, STATUS_FAILED, "cell %d is to be widened, and %s",
+              cell, fate->runs ? "was told before" : "does not run");
+        CHECK(err,
+              fate->width == fate->item.width || s->now - fate->started >= 5 * s->options->restart,
+              STATUS_FAILED, "cell %d is widened twice in %g s", cell, s->now - fate->started);
+        fate->widens = true;
         TRY(ask_to_stop(err, s, cell));
     }
     if (s->events.count > 0 || s->now - s->last < quiet) {

@@ -43,10 +43,11 @@ struct fate {
     bool dropped;   /* the living members have been told so */
     bool told;      /* it was asked to stop */
     bool counted;   /* this run has cost a death */
+    bool widens;    /* the scheduler wants it on a wider team */
     int run, width; /* how often it was started; the team */
     int leader;
-    int members; /* that have not left and are not fenced */
-    double begun, broke;
+    int members;                  /* that have not left and are not fenced */
+    double started, begun, broke; /* the run; its work; when that stopped */
     int losses, finished;
     double promise,
         promised; /* the first reservation's start, and when it was made; INFINITY, 0 = none */
