@@ -11,8 +11,9 @@
 #include "mpi/clock.h"
 #include "results/process.h"
 
-enum { MOST_YIELDS = 32 };
+enum { MOST_YIELDS = 32, MOST_YIELDS_BRIEFLY = 128 };
 static const double shortest_pause = 50e-6, longest_pause = 5e-3; /* seconds */
+static const double longest_brief_pause = 2e-4;
 
 enum { FINALIZE_SECONDS = 60 };
 
@@ -48,17 +49,27 @@ void pause_reset(struct pause *pause)
     *pause = (struct pause){0};
 }
 
-void pause_sleep(struct pause *pause)
+static void wait_a_little(struct pause *pause, int yields, double longest)
 {
-    if (pause->yields < MOST_YIELDS) {
+    if (pause->yields < yields) {
         pause->yields++;
         sched_yield();
         return;
     }
     double next = pause->seconds > 0 ? 1.5 * pause->seconds : shortest_pause;
-    pause->seconds = next < longest_pause ? next : longest_pause;
+    pause->seconds = next < longest ? next : longest;
     struct timespec time = {.tv_nsec = (long)(1e9 * pause->seconds)};
     nanosleep(&time, NULL);
+}
+
+void pause_sleep(struct pause *pause)
+{
+    wait_a_little(pause, MOST_YIELDS, longest_pause);
+}
+
+void pause_briefly(struct pause *pause)
+{
+    wait_a_little(pause, MOST_YIELDS_BRIEFLY, longest_brief_pause);
 }
 
 int transport_wait(struct error *err, MPI_Request *request, double seconds, bool *done)

@@ -112,6 +112,8 @@ struct pause {
 };
 void pause_reset(struct pause *pause);
 void pause_sleep(struct pause *pause);
+/* The same for an answer that many are at work on: longer before it sleeps, and never long. */
+void pause_briefly(struct pause *pause);
 
 /* Wait for a request, sleeping, but no longer than `seconds`: then *done = false, and the request
  * stays active. */
