@@ -8,8 +8,8 @@
 /* Up to here one rank needs less than a second. */
 enum { SPECTRUM_ALONE = 1024, GRAM_ALONE = 2048 };
 
-static int create(struct error *err, MPI_Comm comm, int spectrum_alone, int gram_alone,
-                  struct algebra **algebra)
+static int create(struct error *err, MPI_Comm comm, struct team *members, int spectrum_alone,
+                  int gram_alone, struct algebra **algebra)
 {
     int status = STATUS_OK;
     struct algebra *made = calloc(1, sizeof *made);
@@ -34,6 +34,7 @@ static int create(struct error *err, MPI_Comm comm, int spectrum_alone, int gram
     team = NULL;
     struct algebra_team *t = made->state;
     TRY(grid_create(err, comm, &t->team));
+    t->team.team = members;
     TRY(grid_create(err, MPI_COMM_SELF, &t->own));
     *algebra = made;
     made = NULL;
@@ -45,12 +46,18 @@ cleanup:
 
 int algebra_create(struct error *err, MPI_Comm comm, struct algebra **algebra)
 {
-    return create(err, comm, SPECTRUM_ALONE, GRAM_ALONE, algebra);
+    return create(err, comm, NULL, SPECTRUM_ALONE, GRAM_ALONE, algebra);
+}
+
+int algebra_create_team(struct error *err, MPI_Comm comm, struct team *team,
+                        struct algebra **algebra)
+{
+    return create(err, comm, team, SPECTRUM_ALONE, GRAM_ALONE, algebra);
 }
 
 int algebra_create_spread(struct error *err, MPI_Comm comm, int alone, struct algebra **algebra)
 {
-    return create(err, comm, alone, alone, algebra);
+    return create(err, comm, NULL, alone, alone, algebra);
 }
 
 const char *algebra_blas(void)

@@ -12,6 +12,7 @@
 #include <mpi.h>
 
 #include "study/algebra.h"
+#include "study/team.h"
 
 /* Which BLAS ScaLAPACK works with, where it says so: "OpenBLAS 0.3.21 … SkylakeX MAX_THREADS=64". Static. */
 const char *algebra_blas(void);
@@ -20,7 +21,12 @@ const char *algebra_blas(void);
  * comm, and over no one else. */
 int algebra_create(struct error *err, MPI_Comm comm, struct algebra **algebra);
 
-/* The same, but spread whatever has more than `alone` rows or columns: for tests. */
+/* The same for a team whose ranks are those of `comm`: what the ranks tell each other outside of ScaLAPACK goes through the
+ * team, which must outlive the algebra, so that it ends with STATUS_STOPPED when the team is broken. */
+int algebra_create_team(struct error *err, MPI_Comm comm, struct team *team,
+                        struct algebra **algebra);
+
+/* The same as algebra_create, but spread whatever has more than `alone` rows or columns: for tests. */
 int algebra_create_spread(struct error *err, MPI_Comm comm, int alone, struct algebra **algebra);
 
 /* Collective over the team; NULL is fine. Gram matrices must have been freed. */

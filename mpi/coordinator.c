@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mpi/clock.h"
+#include "mpi/crews.h"
 #include "mpi/launcher.h"
 #include "mpi/peers.h"
 #include "mpi/session.h"
@@ -17,6 +18,7 @@ static const double now_farewell = 2;   /* … when there is no time */
 struct coordinator {
     struct session *session;
     struct peers *peers;
+    struct crews *crews;
     int workers;
     int *member;          /* (workers): of the team that is being formed */
     bool stopping;        /* hand out nothing more; workers were told */
@@ -41,22 +43,29 @@ cleanup:
 static void destroy(struct coordinator *c)
 {
     if (c) {
+        crews_free(c->crews);
         peers_free(c->peers);
         free(c->member);
         free(c);
     }
 }
 
-/* Hand out nothing more and cancel what runs. */
+/* Hand out nothing more and stop what runs. */
 static int stop(struct error *err, struct coordinator *c)
 {
     int status = STATUS_OK;
     if (!c->stopping) {
         c->stopping = true;
-        TRY(peers_send_stop(err, c->peers));
+        TRY(crews_stop(err, c->crews));
     }
 cleanup:
     return status;
+}
+
+/* The session may have failed in whatever was done last. */
+static int stop_after_failure(struct error *err, struct coordinator *c)
+{
+    return c->failure.status != STATUS_OK ? stop(err, c) : STATUS_OK;
 }
 
 /* ---- messages ---- */
@@ -64,14 +73,15 @@ cleanup:
 static int on_news(struct error *err, struct coordinator *c, int w, const MPI_Status *message)
 {
     int status = STATUS_OK;
+    struct peer *peer = &c->peers->peer[w];
     struct news news;
     TRY(transport_receive(err, message, &news, sizeof news));
-    c->peers->peer[w].patience = news.patience;
-    if (news.phase == PHASE_IDLE) {
+    peer->patience = news.patience;
+    if (news.phase == PHASE_IDLE || !peer->busy) {
         session_heard(c->session, w);
         goto cleanup;
     }
-    c->peers->peer[w].started = true;
+    peer->started = true;
     const struct progress progress = {
         .step = news.step,
         .steps = news.steps,
@@ -79,9 +89,7 @@ static int on_news(struct error *err, struct coordinator *c, int w, const MPI_St
         .tokens_per_second = news.tokens_per_second,
         .phase = phase_name(news.phase),
     };
-    if (session_progress(&c->failure, c->session, w, &progress) != STATUS_OK) {
-        TRY(stop(err, c));
-    }
+    crews_news(c->crews, w, &progress);
 cleanup:
     return status;
 }
@@ -91,14 +99,7 @@ static int on_result(struct error *err, struct coordinator *c, int w, const MPI_
     int status = STATUS_OK;
     struct outcome outcome;
     TRY(transport_receive(err, message, &outcome, sizeof outcome));
-    CHECK(err, c->peers->peer[w].busy, STATUS_FAILED,
-          "rank %d reports a cell that it does not have", w + 1);
-    c->peers->peer[w].busy = false;
-    c->peers->peer[w].patience = 0;
-    c->peers->busy--;
-    if (session_result(&c->failure, c->session, w, &outcome) != STATUS_OK) {
-        TRY(stop(err, c));
-    }
+    TRY(crews_result(err, c->crews, w, &outcome));
 cleanup:
     return status;
 }
@@ -173,12 +174,7 @@ static int fence_lost(struct error *err, struct coordinator *c)
     int status = STATUS_OK;
     char reason[PEERS_REASON];
     for (int w; (w = peers_lost(c->peers, reason)) >= 0;) {
-        /* While the run stops, ranks are ended from outside; that says nothing about their cells. */
-        bool counted = c->peers->peer[w].busy && c->peers->peer[w].started && !c->stopping;
-        peers_fence(c->peers, w);
-        if (session_lost(&c->failure, c->session, w, counted, reason) != STATUS_OK) {
-            TRY(stop(err, c));
-        }
+        TRY(crews_lost(err, c->crews, w, c->stopping, reason));
     }
     if (c->peers->living == 0) {
         session_stop(c->session, STOP_NO_WORKERS);
@@ -194,20 +190,19 @@ static int hand_out(struct error *err, struct coordinator *c)
 {
     int status = STATUS_OK;
     while (!c->stopping) {
-        const struct cell *cell = NULL;
-        int attempts = 0, width = 0;
-        if (session_next(&c->failure, c->session, &cell, &attempts, &width, c->member) !=
-            STATUS_OK) {
-            TRY(stop(err, c));
+        struct session_next next;
+        int cell = -1;
+        if (session_next(&c->failure, c->session, &next, c->member) != STATUS_OK) {
             break;
         }
-        if (cell == NULL) {
+        if (next.cell == NULL) {
+            session_widen(c->session, &cell);
+            if (cell >= 0) {
+                TRY(crews_stop_to_widen(err, c->crews, cell));
+            }
             break;
         }
-        struct peer *peer = &c->peers->peer[c->member[0]];
-        peer->assignment.attempts = attempts;
-        peer->assignment.cell = *cell;
-        TRY(peers_send_cell(err, c->peers, c->member[0]));
+        TRY(crews_start(err, c->crews, &next, c->member));
     }
 cleanup:
     return status;
@@ -216,12 +211,10 @@ cleanup:
 /* What has happened becomes durable. */
 static int commit(struct error *err, struct coordinator *c)
 {
-    int status = STATUS_OK;
-    if (session_commit_due(c->session) && session_commit(&c->failure, c->session) != STATUS_OK) {
-        TRY(stop(err, c));
+    if (session_commit_due(c->session)) {
+        session_commit(&c->failure, c->session);
     }
-cleanup:
-    return status;
+    return stop_after_failure(err, c);
 }
 
 /* Until no cell runs and none is to be handed out. */
@@ -246,14 +239,14 @@ static int conduct(struct error *err, struct coordinator *c)
         if (drained) {
             TRY(fence_lost(err, c));
         }
+        TRY(stop_after_failure(err, c));
         TRY(hand_out(err, c));
         TRY(commit(err, c));
         if (c->peers->busy == 0 && (c->stopping || session_exhausted(c->session))) {
             break;
         }
-        if (session_tick(&c->failure, c->session) != STATUS_OK) {
-            TRY(stop(err, c));
-        }
+        session_tick(&c->failure, c->session);
+        TRY(stop_after_failure(err, c));
         if (any) {
             pause_reset(&pause);
         } else {
@@ -325,6 +318,7 @@ int coordinator_run(struct error *err, const struct run_options *options, int ra
         goto cleanup;
     }
     warn_without_recovery(options->out);
+    TRY(crews_create(err, c->session, c->peers, &c->failure, &c->crews));
     TRY(conduct(err, c));
     bool now = false;
     session_stop_wanted(c->session, &now);

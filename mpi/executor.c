@@ -185,6 +185,10 @@ void executor_run(struct executor *executor, const struct cell *cell, int attemp
         outcome->kind = OUTCOME_NOT_STORED;
     }
     TRY(status);
+    if (team->rank > 0) {
+        outcome->kind = OUTCOME_MEMBER;
+        goto cleanup;
+    }
     describe(executor, record, attempts);
     outcome->kind = OUTCOME_NOT_STORED;
     TRY(cellfile_write(&err, file, cell, record, outcome->checksum));

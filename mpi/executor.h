@@ -9,9 +9,10 @@
 #include "study/team.h"
 
 enum outcome_kind {
-    OUTCOME_FINISHED,   /* done or diverged; its file is in the run's folder */
+    OUTCOME_FINISHED, /* done or diverged; its file is in the run's folder */
+    OUTCOME_MEMBER, /* the same on ranks of the team that do not lead it: what the leader says counts */
     OUTCOME_FAILED,     /* the cell's own failure: recorded, the study goes on */
-    OUTCOME_STOPPED,    /* the team was cancelled */
+    OUTCOME_STOPPED,    /* the team was stopped, or is broken */
     OUTCOME_NOT_STORED, /* its file could not be written: the run has to stop */
     OUTCOME_NO_CORPUS,  /* this host cannot read the text: the run has to stop */
 };
@@ -42,7 +43,8 @@ const char *executor_host(const struct executor *executor);
 
 /* Run `cell`, the `attempts`-th time that it is begun, from its checkpoint if the folder has one,
  * and write its record to `file`. Whatever happens is in *outcome. Who journals the outcome removes
- * the checkpoint after that (checkpoint_remove). The team has one rank. */
+ * the checkpoint after that (checkpoint_remove). Collective over the team, of which rank 0, the leader, writes the
+ * file; a rank's own failure does not end the others. */
 void executor_run(struct executor *executor, const struct cell *cell, int attempts,
                   const char *file, struct team *team, progress_fn *report, void *report_context,
                   struct outcome *outcome);

@@ -85,16 +85,12 @@ int gram_add(struct error *err, struct gram *gram, double factor, int rows, cons
     for (int from = 0; from < grid->size; from++) {
         int left = rows;
         const float *next = x;
-        if (grid->size > 1) {
-            MPI_TRY(err, MPI_Bcast(&left, 1, MPI_INT, from, grid->comm));
-        }
+        TRY(grid_share(err, grid, from, &left, sizeof left));
         while (left > 0) {
             const int count = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
             const size_t values = (size_t)count * gram->n;
             const float *slice = from == rank ? next : gram->received;
-            if (grid->size > 1) {
-                MPI_TRY(err, MPI_Bcast((void *)slice, (int)values, MPI_FLOAT, from, grid->comm));
-            }
+            TRY(grid_share(err, grid, from, (void *)slice, values * sizeof *slice));
             for (size_t i = 0; i < values; i++) {
                 gram->slice[i] = slice[i];
             }

@@ -1,5 +1,6 @@
 #include "mpi/grid.h"
 
+#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -83,10 +84,48 @@ int grid_sum(struct error *err, const struct grid *grid, double *x, size_t n)
 {
     enum { PIECE = 1 << 24 };
     int status = STATUS_OK;
+    if (grid->team) {
+        return grid->team->sum_double(grid->team, x, n);
+    }
     for (size_t at = 0; at < n && grid->size > 1; at += PIECE) {
         const int count = (int)(n - at < PIECE ? n - at : PIECE);
         MPI_TRY(err, MPI_Allreduce(MPI_IN_PLACE, x + at, count, MPI_DOUBLE, MPI_SUM, grid->comm));
     }
+cleanup:
+    return status;
+}
+
+/* A whole of which one piece is not empty. */
+static int share_in_team(struct team *team, int from, void *bytes, size_t length)
+{
+    int status = STATUS_OK;
+    const struct team giver = {.size = team->size, .rank = from};
+    const int piece = team_piece(&giver);
+    struct transfer *transfer = NULL;
+    size_t *begin = calloc((size_t)team->size + 1, sizeof *begin);
+    CHECK(NULL, begin != NULL, STATUS_FAILED, "out of memory");
+    for (int k = piece + 1; k <= team->size; k++) {
+        begin[k] = length;
+    }
+    TRY(team->gather_start(team, bytes, begin, &transfer));
+    TRY(team->finish(team, transfer));
+cleanup:
+    free(begin);
+    return status;
+}
+
+int grid_share(struct error *err, const struct grid *grid, int from, void *bytes, size_t length)
+{
+    int status = STATUS_OK;
+    if (grid->size == 1) {
+        goto cleanup;
+    }
+    if (grid->team) {
+        TRY(share_in_team(grid->team, from, bytes, length));
+        goto cleanup;
+    }
+    CHECK(err, length <= INT_MAX, STATUS_FAILED, "%zu bytes to share at once", length);
+    MPI_TRY(err, MPI_Bcast(bytes, (int)length, MPI_BYTE, from, grid->comm));
 cleanup:
     return status;
 }

@@ -11,11 +11,13 @@
 
 #include "jobs/error.h"
 #include "mpi/scalapack.h"
+#include "study/team.h"
 
 enum { GRID_BLOCK = 64 };
 
 struct grid {
     MPI_Comm comm;     /* the grid's own; MPI_COMM_NULL: there is no grid */
+    struct team *team; /* of the same ranks, for what is not ScaLAPACK's; NULL: none, MPI does it */
     int size;          /* processes */
     int handle;        /* of comm, in BLACS */
     int context;       /* of the grid */
@@ -59,7 +61,10 @@ static inline int grid_matrix_column(const struct grid_matrix *matrix, int j)
     return (j / GRID_BLOCK * g->columns + g->column) * GRID_BLOCK + j % GRID_BLOCK;
 }
 
-/* x[n] = sum over the grid. Exact where all processes but one have zeros. Collective over the grid. */
+/* x[n] = sum over the grid. Exact where all processes but one have zeros. Collective over the grid, as the next one is. */
 int grid_sum(struct error *err, const struct grid *grid, double *x, size_t n);
+
+/* Process `from` gives bytes[length] to all. */
+int grid_share(struct error *err, const struct grid *grid, int from, void *bytes, size_t length);
 
 #endif

@@ -82,8 +82,8 @@ int peers_send_cell(struct error *err, struct peers *p, int w)
     peer->busy = true;
     peer->started = false;
     p->busy++;
-    MPI_TRY(err, MPI_Isend(&peer->assignment, (int)sizeof peer->assignment, MPI_BYTE, w + 1,
-                           TAG_CELL, MPI_COMM_WORLD, &peer->cell));
+    MPI_TRY(err, MPI_Isend(&peer->assignment, (int)transport_assignment_size(&peer->assignment),
+                           MPI_BYTE, w + 1, TAG_CELL, MPI_COMM_WORLD, &peer->cell));
 cleanup:
     return status;
 }
@@ -98,22 +98,25 @@ static int send_note(struct error *err, struct peers *p, int w, enum tag tag)
         MPI_TRY(err,
                 MPI_Isend(NULL, 0, MPI_BYTE, w + 1, (int)tag, MPI_COMM_WORLD, &p->peer[w].note));
     }
-    p->peer[w].stop_due = tag == TAG_STOP && !over;
+    p->peer[w].due = tag == TAG_PING || over ? 0 : (int)tag;
 cleanup:
     return status;
 }
 
-int peers_send_stop(struct error *err, struct peers *p)
+int peers_interrupt(struct error *err, struct peers *p, int w, enum tag tag)
 {
-    int status = STATUS_OK;
-    p->stopping = true;
-    for (int w = 0; w < p->count; w++) {
-        if (p->peer[w].busy && !p->peer[w].fenced) {
-            TRY(send_note(err, p, w, TAG_STOP));
-        }
-    }
-cleanup:
-    return status;
+    const struct peer *peer = &p->peer[w];
+    const bool idle = !peer->busy || peer->fenced;
+    return idle || peer->due == TAG_ABANDON ? STATUS_OK : send_note(err, p, w, tag);
+}
+
+void peers_result(struct peers *p, int w)
+{
+    struct peer *peer = &p->peer[w];
+    p->busy -= peer->busy;
+    peer->busy = false;
+    peer->patience = 0;
+    peer->due = 0;
 }
 
 static int send_farewell(struct error *err, const struct farewell *farewell, int w, enum tag tag)
@@ -140,15 +143,15 @@ int peers_round(struct error *err, struct peers *p)
     for (int w = 0; w < p->count && gone > away; w++) {
         p->peer[w].heard += gone;
     }
-    for (int w = 0; p->stopping && w < p->count; w++) {
-        if (p->peer[w].stop_due && p->peer[w].busy && !p->peer[w].fenced) {
-            TRY(send_note(err, p, w, TAG_STOP));
+    for (int w = 0; w < p->count; w++) {
+        if (p->peer[w].due != 0 && !p->peer[w].fenced) {
+            TRY(send_note(err, p, w, (enum tag)p->peer[w].due));
         }
     }
     if (now - p->pinged >= p->timeout / 4) {
         p->pinged = now;
         for (int w = 0; w < p->count; w++) {
-            if (!p->peer[w].fenced && p->peer[w].ready && !p->peer[w].stop_due) {
+            if (!p->peer[w].fenced && p->peer[w].ready && p->peer[w].due == 0) {
                 TRY(send_note(err, p, w, TAG_PING));
             }
         }
@@ -205,8 +208,7 @@ void peers_fence(struct peers *p, int w)
 {
     p->peer[w].fenced = true;
     p->living--;
-    p->busy -= p->peer[w].busy;
-    p->peer[w].busy = false;
+    peers_result(p, w);
 }
 
 static int take_last_messages(struct error *err, struct peers *p, bool *any)

@@ -8,18 +8,19 @@
 #include "mpi/transport.h"
 
 struct peer {
-    bool ready;    /* its READY has come */
-    bool busy;     /* holds a cell, its RESULT is to come */
-    bool started;  /* and has said that it runs it */
-    bool fenced;   /* given up for good */
-    bool gone;     /* its BYE has come */
-    bool stop_due; /* STOP could not be sent yet: the note before it is under way */
-    double heard;  /* clock_seconds of its last message */
+    bool ready;   /* its READY has come */
+    bool busy;    /* holds a cell, its RESULT is to come */
+    bool started; /* and has said that it runs it */
+    bool fenced;  /* given up for good */
+    bool gone;    /* its BYE has come */
+    int due; /* tag of a note that could not be sent yet: the one before it is under way; 0 = none */
+    int crew;     /* the team that it works in (mpi/crews.h) */
+    double heard; /* clock_seconds of its last message */
     double patience;
     int64_t pid;                   /* 0: not one that can be seen from here */
     int64_t start;                 /* when it was started: pids are used again */
     struct assignment assignment;  /* being sent, or the last one */
-    MPI_Request setup, cell, note; /* note: STOP, PING or END */
+    MPI_Request setup, cell, note; /* note: STOP, ABANDON or PING */
 };
 
 struct peers {
@@ -27,7 +28,6 @@ struct peers {
     struct peer *peer; /* (count): rank w + 1 */
     int living;        /* not fenced */
     int busy;
-    bool stopping;                           /* STOP was asked for; some may be due */
     double timeout;                          /* seconds */
     double pinged, judged, looked, listened; /* when */
     struct ready self;
@@ -44,8 +44,11 @@ int peers_send_setup(struct error *err, struct peers *peers, const struct setup 
 /* Send the peer's assignment. */
 int peers_send_cell(struct error *err, struct peers *peers, int worker);
 
-/* Tell all that hold a cell to stop. */
-int peers_send_stop(struct error *err, struct peers *peers);
+/* Tell one that holds a cell to stop (TAG_STOP) or to give up (TAG_ABANDON), now or as soon as it listens. */
+int peers_interrupt(struct error *err, struct peers *peers, int worker, enum tag tag);
+
+/* The worker's RESULT has come. */
+void peers_result(struct peers *peers, int worker);
 
 /* Tell one that is fenced, and not dead after all, to leave. */
 int peers_dismiss_fenced(struct error *err, struct peers *peers, int worker);

@@ -20,6 +20,7 @@ struct serial {
     struct session *session;
     bool started_mpi; /* by us, not by a launcher */
     struct algebra *algebra;
+    int cell; /* that runs */
     bool stop;
     bool failed; /* the run has to end: `failure` says why */
     struct error failure;
@@ -66,7 +67,7 @@ static void leave_now(struct serial *serial)
 static void on_progress(void *context, const struct progress *progress)
 {
     struct serial *serial = context;
-    if (session_progress(&serial->failure, serial->session, 0, progress) != STATUS_OK ||
+    if (session_progress(&serial->failure, serial->session, serial->cell, progress) != STATUS_OK ||
         session_tick(&serial->failure, serial->session) != STATUS_OK) {
         serial->failed = true;
     }
@@ -95,18 +96,23 @@ static int run_cells(struct error *err, struct serial *serial, struct executor *
     TRY(session_start(err, serial->session));
     session_ready(serial->session, 0, executor_host(executor));
     while (!on_cancelled(&team)) {
-        const struct cell *cell = NULL;
-        int attempts = 0, width = 0, member = 0;
+        struct session_next next;
+        int member = 0;
         char file[SPEC_PATH + 64];
-        TRY(session_next(err, serial->session, &cell, &attempts, &width, &member));
-        if (cell == NULL) {
+        TRY(session_next(err, serial->session, &next, &member));
+        if (next.cell == NULL) {
             break;
         }
+        serial->cell = next.index;
+        team.recompute = next.recompute;
         TRY(session_commit(err, serial->session));
-        fault_strike(cell->id);
-        rundir_cell_temporary(session_folder(serial->session), cell->id, 0, attempts, file);
-        executor_run(executor, cell, attempts, file, &team, on_progress, serial, &outcome);
-        TRY(session_result(err, serial->session, 0, &outcome));
+        fault_strike(next.cell->id);
+        rundir_cell_temporary(session_folder(serial->session), next.cell->id, 0, next.attempts,
+                              file);
+        executor_run(executor, next.cell, next.attempts, file, &team, on_progress, serial,
+                     &outcome);
+        TRY(session_result(err, serial->session, next.index, 0, false, &outcome));
+        session_idle(serial->session, 0);
         TRY(session_commit(err, serial->session));
         TRY(session_tick(err, serial->session));
     }

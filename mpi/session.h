@@ -52,30 +52,54 @@ int session_start(struct error *err, struct session *session);
 /* The worker is there, on `host`. */
 void session_ready(struct session *session, int worker, const char *host);
 
-/* The next cell, begun in the journal, for the idle workers member[width], of which member[0] leads; `member` has
- * room for all workers. *cell = NULL when none starts now. The cell is the session's. */
-int session_next(struct error *err, struct session *session, const struct cell **cell,
-                 int *attempts, int *width, int *member);
+/* A cell that is handed out. */
+struct session_next {
+    const struct cell *cell; /* the session's; NULL: none starts now */
+    int index;               /* its number in the session */
+    int attempts;
+    int ranks;
+    bool recompute;
+};
+
+/* The next cell, begun in the journal, for the idle workers member[next->ranks], of which member[0] leads; `member` has
+ * room for all workers. */
+int session_next(struct error *err, struct session *session, struct session_next *next,
+                 int *member);
 
 /* Is there nothing more to hand out, whatever the workers that are busy or still to come? None is pending, or none may
  * be begun so near the deadline, or all need more workers than are left. */
 bool session_exhausted(const struct session *session);
 
-/* News of the worker's running cell; or the worker just lives. */
-int session_progress(struct error *err, struct session *session, int worker,
+/* News of the running cell from its leader; or the worker just lives. */
+int session_progress(struct error *err, struct session *session, int cell,
                      const struct progress *progress);
 void session_heard(struct session *session, int worker);
 
-/* The worker's cell has ended; its file, if it has one, has the attempt's own name
- * (rundir_cell_temporary). STATUS_FAILED or STATUS_STOPPED when the reason ends the run: no place to
- * store, no corpus, a journal that cannot be written. */
-int session_result(struct error *err, struct session *session, int worker,
+/* The running cell has ended, as the worker reports; its file, if it has one, has the attempt's and its leader's own name
+ * (rundir_cell_temporary). `widens`: if it was stopped, then to go on with more ranks. STATUS_FAILED or
+ * STATUS_STOPPED when the reason ends the run: no place to store, no corpus, a journal that cannot be written. */
+int session_result(struct error *err, struct session *session, int cell, int worker, bool widens,
                    const struct outcome *outcome);
 
-/* The worker is given up for good; its cell is pending again, or quarantined. `counted`: it was at
- * work on the cell, so the cell may have killed it. */
-int session_lost(struct error *err, struct session *session, int worker, bool counted,
-                 const char *reason);
+/* The worker has no cell any more, and waits for the next one. */
+void session_idle(struct session *session, int worker);
+
+struct session_loss {
+    int worker;
+    bool counted; /* it was at work on the cell, so the cell may have killed it */
+    char reason[128];
+};
+
+/* A worker is given up for good; `cell` is what it was a member of, −1 = none: session_dropped follows. */
+int session_lost(struct error *err, struct session *session, int cell,
+                 const struct session_loss *loss);
+
+/* Nobody works on the running cell any more, of which a member was lost: it is pending again, or quarantined. */
+int session_dropped(struct error *err, struct session *session, int cell,
+                    const struct session_loss *loss);
+
+/* *cell: one that runs and is to be stopped, because it ends earlier when it goes on with more ranks; −1 = none. */
+void session_widen(struct session *session, int *cell);
 
 /* Make durable what has happened. */
 int session_commit(struct error *err, struct session *session);

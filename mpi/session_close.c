@@ -67,7 +67,8 @@ static void end_run(struct error *err, struct session *s)
 {
     struct error failure = {0};
     const char *why = why_it_ends(err, s);
-    bool ordered = s->stop.cause != STOP_NONE && s->stop.cause != STOP_NO_WORKERS && !s->stop.now;
+    bool ordered = s->stop.cause != STOP_NONE && s->stop.cause != STOP_NO_WORKERS &&
+                   s->stop.cause != STOP_FEW_WORKERS && !s->stop.now;
     int status = session_commit(&failure, s);
     bool stale = s->changed || aggregate_is_stale(s);
 
@@ -77,8 +78,9 @@ static void end_run(struct error *err, struct session *s)
     }
     if (stale || s->ran) {
         rundir_write_live(NULL, s->dir, s->live, 0); /* advisory */
-        int logged =
-            rundir_log_stop(&failure, s->dir, why, ordered ? clock_seconds() - s->stop.since : 0);
+        int logged = rundir_log_stop_used(&failure, s->dir, why,
+                                          ordered ? clock_seconds() - s->stop.since : 0, s->busy,
+                                          s->workers * (clock_seconds() - s->began));
         logged = logged == STATUS_OK ? rundir_sync(&failure, s->dir) : logged;
         status = status == STATUS_OK ? logged : status;
     }
@@ -107,6 +109,11 @@ static void say_stopped(struct error *err, const struct session *s)
         break;
     case STOP_NO_WORKERS:
         snprintf(by, sizeof by, "all workers are lost (see above)");
+        break;
+    case STOP_FEW_WORKERS:
+        snprintf(by, sizeof by,
+                 "a cell needs %d workers, of which there are not enough left (see above)",
+                 scheduler_stuck(s->scheduler));
         break;
     case STOP_NONE:
         snprintf(by, sizeof by, "stopped");
@@ -142,6 +149,9 @@ int session_close(struct error *err, struct session *s)
     display_clear(&s->display);
     if (s->held && !ended) {
         stop_ask(&s->stop, STOP_DEADLINE);
+    }
+    if (scheduler_stuck(s->scheduler) > 0) {
+        stop_ask(&s->stop, STOP_FEW_WORKERS);
     }
     if (err->status == STATUS_OK && ended) {
         session_show_failed(s);

@@ -4,12 +4,15 @@
 #include <string.h>
 
 #include "jobs/cost.h"
+#include "jobs/width.h"
 #include "mpi/algebra.h"
 #include "mpi/clock.h"
 #include "mpi/launcher.h"
 #include "mpi/session_state.h"
+#include "mpi/transport.h"
 
 static const double reference_rate = 2e10; /* FLOP/s until cells have taught better */
+static const double doubling_gain = 0.8;   /* of the speed of a team, when it is doubled */
 
 static int worker_rank(const struct session *s, int worker)
 {
@@ -27,6 +30,38 @@ static int kind_of(const struct spec *spec, const struct cell *cell)
     return (int)cell->train.precision;
 }
 
+static int power_of_two_within(int n)
+{
+    int power = 1;
+    while (power <= n / 2) {
+        power *= 2;
+    }
+    return power;
+}
+
+/* On how many ranks a cell runs, and on how many it might. One process is a team of one, whatever the study wants:
+ * the results are the same. */
+static int choose_width(struct error *err, const struct session *s, int index,
+                        struct scheduler_item *item)
+{
+    int status = STATUS_OK;
+    struct cell cell = s->cell[index];
+    struct width width;
+    cell.ranks = s->ranks > 1 ? cell.ranks : 1;
+    TRY(width_choose(err, &cell, s->memory, s->workers, &width));
+    CHECK(err, width.ranks <= ASSIGNMENT_MOST, STATUS_FAILED,
+          "size %s: a team of %d; there can be %d ranks in one", cell.size.name, width.ranks,
+          ASSIGNMENT_MOST);
+    const int most = power_of_two_within(width_most(&cell));
+    const int workers =
+        power_of_two_within(s->workers < ASSIGNMENT_MOST ? s->workers : ASSIGNMENT_MOST);
+    item->width = width.ranks;
+    item->most = most < workers ? most : workers;
+    item->gain = doubling_gain;
+cleanup:
+    return status;
+}
+
 static int make_scheduler(struct error *err, struct session *s)
 {
     int status = STATUS_OK;
@@ -35,10 +70,13 @@ static int make_scheduler(struct error *err, struct session *s)
     CHECK(err, item != NULL, STATUS_FAILED, "out of memory for %d cells", s->cells);
     for (int i = 0; i < s->cells; i++) {
         struct cost cost;
+        TRY(choose_width(err, s, i, &item[i]));
         cost_of(&s->cell[i], &cost);
         item[i].seconds = cost_seconds(&cost, reference_rate);
+        for (int ranks = 1; ranks < item[i].width; ranks *= 2) {
+            item[i].seconds /= 1 + item[i].gain;
+        }
         item[i].kind = kind_of(s->spec, &s->cell[i]);
-        item[i].width = item[i].most = 1;
     }
     TRY(scheduler_create(err, item, s->cells, s->workers, &s->scheduler));
 cleanup:
@@ -114,6 +152,8 @@ void session_free(struct session *s)
         stop_close(&s->stop);
         free(s->cell);
         free(s->live);
+        free(s->mate);
+        free(s->since);
         free(s->end);
         free(s->begun);
         spec_free(s->spec);
@@ -141,6 +181,7 @@ static int read_study(struct error *err, struct session *s, const struct run_opt
     if (options->heartbeat_timeout >= 0) {
         s->pace.heartbeat_timeout = options->heartbeat_timeout;
     }
+    s->memory = width_memory(s->pace.memory_per_rank, spec_text_bytes(s->spec));
 cleanup:
     return status;
 }
@@ -167,10 +208,14 @@ int session_open(struct error *err, const struct run_options *options, int ranks
     TRY(stop_open(err, options->deadline, options->margin, &s->stop));
     TRY(read_study(err, s, options));
     s->live = calloc((size_t)s->workers, sizeof *s->live);
+    s->mate = calloc((size_t)s->workers, sizeof *s->mate);
+    s->since = calloc((size_t)s->workers, sizeof *s->since);
     s->end = calloc(SESSION_BATCH + 2 * (size_t)s->workers, sizeof *s->end);
     s->begun = calloc(SESSION_BATCH + 2 * (size_t)s->workers, sizeof *s->begun);
-    CHECK(err, s->live != NULL && s->end != NULL && s->begun != NULL, STATUS_FAILED,
-          "out of memory for %d workers", s->workers);
+    CHECK(err,
+          s->live != NULL && s->mate != NULL && s->since != NULL && s->end != NULL &&
+              s->begun != NULL,
+          STATUS_FAILED, "out of memory for %d workers", s->workers);
     for (int w = 0; w < s->workers; w++) {
         s->live[w].worker = worker_rank(s, w);
         s->live[w].heard = clock_unix();
@@ -211,7 +256,7 @@ int session_start(struct error *err, struct session *s)
     display_event(&s->display, true, "study %s: %d cells%s%s; %s, folder %s", s->spec->name,
                   s->cells, earlier, failed,
                   s->ranks > 1 ? "coordinator and workers" : "one process", rundir_path(s->dir));
-    s->last_aggregate = s->last_beat = clock_seconds();
+    s->began = s->last_aggregate = s->last_beat = clock_seconds();
 cleanup:
     return session_storage_failure(err, rundir_path(s->dir), status);
 }

@@ -41,8 +41,12 @@ void session_show_begin(struct session *s, int index)
 {
     char label[SESSION_LABEL];
     const struct rundir_cell *known = rundir_find(s->dir, s->cell[index].id);
-    display_event(&s->display, false, "begin  %s (%.8s) on rank %d, %s",
-                  session_label(&s->cell[index], label), s->cell[index].id, known->worker,
+    char others[32] = "";
+    if (known->ranks > 1) {
+        snprintf(others, sizeof others, " and %d more", known->ranks - 1);
+    }
+    display_event(&s->display, false, "begin  %s (%.8s) on rank %d%s, %s",
+                  session_label(&s->cell[index], label), s->cell[index].id, known->worker, others,
                   known->host);
 }
 
@@ -89,17 +93,20 @@ static void describe_running(const struct session *s, char *text, size_t size)
     text[0] = '\0';
     for (int w = 0; w < s->workers && used + 100 < size; w++) {
         int index = scheduler_holds(s->scheduler, w);
-        if (index < 0) {
+        const struct rundir_live *live = &s->live[w];
+        if (index < 0 || live->leader != live->worker) {
             continue;
         }
-        char label[SESSION_LABEL], loss[32] = "";
-        const struct rundir_live *live = &s->live[w];
+        char label[SESSION_LABEL], loss[32] = "", team[16] = "";
+        if (live->ranks > 1) {
+            snprintf(team, sizeof team, " x%d", live->ranks);
+        }
         double done = live->steps > 0 ? 100.0 * (double)live->step / (double)live->steps : 0;
         if (isfinite(live->loss)) {
             snprintf(loss, sizeof loss, " loss %.3f", live->loss);
         }
-        int length = snprintf(text + used, size - used, "%s%.60s %.0f%%%s", used > 0 ? ", " : "",
-                              session_label(&s->cell[index], label), done, loss);
+        int length = snprintf(text + used, size - used, "%s%.60s%s %.0f%%%s", used > 0 ? ", " : "",
+                              session_label(&s->cell[index], label), team, done, loss);
         used += length > 0 ? (size_t)length : 0;
     }
 }

@@ -12,6 +12,7 @@
 struct session_end {
     int cell;
     enum cell_status state; /* pending: given back */
+    bool widens;            /* … to go on with more ranks */
     struct outcome outcome;
 };
 
@@ -25,6 +26,11 @@ struct session {
     struct provenance provenance;
     struct display display;
     struct rundir_live *live; /* (workers) */
+    int *mate;                /* (workers): the next member of the worker's team, −1 = the last */
+    double *since;            /* (workers): when it was given its cell */
+    double busy;              /* seconds that workers had cells */
+    double memory;            /* bytes of a rank for a cell; 0: no limit */
+    double widened;           /* when it was last tried */
     int workers, ranks;
     struct stop stop;
     struct session_end *end; /* (SESSION_BATCH + 2·workers) */
@@ -33,7 +39,7 @@ struct session {
     int *begun;              /* (SESSION_BATCH + 2·workers): cells that were begun since then */
     int begins;
     bool given_back; /* one of those results is an unfinished cell's, and not in the journal */
-    double started;
+    double started, began; /* when it was opened, and when the run began */
     bool no_aggregate;
     bool live_warned, aggregate_warned;
     bool ran;        /* session_start was called */
@@ -64,6 +70,17 @@ int session_adopt(struct error *err, struct session *session, bool retry_failed)
 
 /* Remove a finished cell's checkpoint: it only takes space. */
 void session_drop_checkpoint(const struct session *session, const char *id);
+
+/* The results so far go into the journal, behind the files that they vouch for. */
+int session_settle(struct error *err, struct session *session);
+
+/* Seconds that a stop is known to take. */
+double session_stop_seconds(const struct session *session);
+
+/* Is this a failure of storage that may be over later? */
+bool session_may_pass(const char *message);
+
+void session_set_state(struct rundir_live *live, const char *state);
 
 /* What people see: a cell that has ended, the line that is updated, failed cells, the end. */
 void session_show_begin(struct session *session, int cell);

@@ -67,6 +67,7 @@ void stop_poll(struct stop *stop, const struct rundir *dir, double extra)
 
 const char *stop_why(enum stop_cause cause)
 {
-    static const char *const names[] = {"", "interrupted", "stop file", "deadline", "no workers"};
+    static const char *const names[] = {"",         "interrupted", "stop file",
+                                        "deadline", "no workers",  "too few workers"};
     return names[cause];
 }

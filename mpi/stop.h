@@ -13,7 +13,8 @@ enum stop_cause {
     STOP_SIGNAL,
     STOP_FILE,
     STOP_DEADLINE,
-    STOP_NO_WORKERS, /* all are lost */
+    STOP_NO_WORKERS,  /* all are lost */
+    STOP_FEW_WORKERS, /* too few are left for any cell */
 };
 
 struct stop {

@@ -136,6 +136,12 @@ size_t transport_setup_size(const struct setup *setup)
            (size_t)setup->source.files * sizeof setup->source.file[0];
 }
 
+size_t transport_assignment_size(const struct assignment *assignment)
+{
+    return offsetof(struct assignment, member) +
+           (size_t)assignment->size * sizeof assignment->member[0];
+}
+
 int transport_finalize(struct error *err)
 {
     int status = STATUS_OK;

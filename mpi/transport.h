@@ -3,10 +3,14 @@
  *
  *     SETUP     coordinator → worker    struct setup without the text files that are not there
  *     READY     worker → coordinator    struct ready
- *     CELL      coordinator → worker    struct assignment; answered by exactly one RESULT
+ *     CELL      coordinator → worker    struct assignment as far as the team has members; answered by exactly one
+ *                                       RESULT
  *     NEWS      worker → coordinator    struct news: it lives; at least one per second, idle or not
  *     RESULT    worker → coordinator    struct outcome; the worker is idle again
- *     STOP      coordinator → worker    no content: cancel the running cell, if there is one
+ *     STOP      coordinator → worker    no content: stop the running cell, if there is one, in order: all members are
+ *                                       told, and end it at the same place
+ *     ABANDON   coordinator → worker    no content: a team-mate is lost, or has failed: give the running cell up
+ *     FORM      worker → worker         an int: the epoch (mpi/formation.c)
  *     PING      coordinator → worker    no content: the coordinator lives
  *     END       coordinator → worker    struct farewell: end, also in the middle of a cell
  *     BYE       worker → coordinator    no content: its last message
@@ -42,6 +46,8 @@ enum tag {
     TAG_END,
     TAG_BYE,
     TAG_LEAVE,
+    TAG_ABANDON,
+    TAG_FORM,
 };
 
 struct setup {
@@ -62,9 +68,16 @@ struct ready {
     uint64_t pid_space; /* identity of the namespace of pid; 0 = not known */
 };
 
+enum { ASSIGNMENT_MOST = 1024 }; /* members of a team */
+
 struct assignment {
     struct cell cell;
     int attempts;
+    int epoch; /* of the team */
+    int size, rank;
+    bool recompute;
+    int member
+        [ASSIGNMENT_MOST]; /* ranks in MPI_COMM_WORLD; last: sent as far as there are members */
 };
 
 enum phase { PHASE_IDLE, PHASE_LOAD, PHASE_BEGIN, PHASE_RESUME, PHASE_TRAIN, PHASE_EVALUATE };
@@ -128,8 +141,9 @@ int transport_discard(struct error *err, const MPI_Status *message);
 /* This process. */
 void transport_introduce(struct ready *ready);
 
-/* Bytes of `setup` that are sent. */
+/* Bytes that are sent. */
 size_t transport_setup_size(const struct setup *setup);
+size_t transport_assignment_size(const struct assignment *assignment);
 
 /* End MPI. A rank that dies while it does so would hold up the others for ever: a process that is
  * still in here after a minute dies of SIGALRM. */

@@ -10,6 +10,8 @@
 #include "mpi/algebra.h"
 #include "mpi/clock.h"
 #include "mpi/fault.h"
+#include "mpi/formation.h"
+#include "mpi/team.h"
 #include "results/rundir.h"
 
 static const double listen_every = 0.01;   /* seconds */
@@ -30,7 +32,8 @@ struct worker {
     struct assignment assignment;
     bool loaded;         /* has run a cell, so it has the text */
     bool running;        /* a cell */
-    bool stop;           /* that cell is to be cancelled */
+    bool stop;           /* that cell is to be stopped */
+    bool abandoned;      /* … is to be given up: its team is broken */
     double news_every;   /* seconds */
     double listened;     /* when */
     double told, heard;  /* the last message to and from the coordinator */
@@ -136,6 +139,7 @@ static int listen(struct error *err, struct worker *w)
             leave_at_once(&farewell);
         }
         w->stop = w->stop || message.MPI_TAG == TAG_STOP;
+        w->abandoned = w->abandoned || message.MPI_TAG == TAG_ABANDON;
         TRY(transport_discard(err, &message));
     }
     if (now - w->heard > patience) {
@@ -149,14 +153,39 @@ cleanup:
     return status;
 }
 
+/* Listen and talk if it is time to, while there is something else to do. */
+static void attend(struct worker *w)
+{
+    if (clock_seconds() - w->listened >= listen_every &&
+        (listen(&w->failure, w) != STATUS_OK || tell_when_due(&w->failure, w) != STATUS_OK)) {
+        w->stop = w->abandoned = true;
+    }
+}
+
+/* In a team of one. */
 static bool on_cancelled(struct team *team)
 {
     struct worker *w = team->state;
-    if (clock_seconds() - w->listened >= listen_every &&
-        (listen(&w->failure, w) != STATUS_OK || tell_when_due(&w->failure, w) != STATUS_OK)) {
-        w->stop = true;
-    }
+    attend(w);
+    team->stop = w->stop;
     return w->stop;
+}
+
+/* In a larger one. */
+static void on_listen(struct team *team, void *context)
+{
+    struct worker *w = context;
+    attend(w);
+    team->stop = team->stop || w->stop;
+    team->broken = team->broken || w->abandoned;
+}
+
+/* While a team is formed. */
+static bool is_given_up(void *context)
+{
+    struct worker *w = context;
+    attend(w);
+    return w->abandoned;
 }
 
 static void on_progress(void *context, const struct progress *progress)
@@ -172,7 +201,7 @@ static void on_progress(void *context, const struct progress *progress)
         .tokens_per_second = progress->tokens_per_second,
     };
     if ((changed ? tell(&w->failure, w) : tell_when_due(&w->failure, w)) != STATUS_OK) {
-        w->stop = true;
+        w->stop = w->abandoned = true;
     }
 }
 
@@ -198,12 +227,85 @@ cleanup:
     return status;
 }
 
+/* Say that the cell is begun, so that a death from here on counts. */
+static int begin(struct error *err, struct worker *w)
+{
+    int status = STATUS_OK;
+    const double patience = w->loaded ? 0 : load_patience(w->setup);
+    w->running = true;
+    w->stop = w->abandoned = false;
+    w->listened = w->heard = clock_seconds();
+    w->current = (struct news){
+        .phase = w->loaded ? PHASE_BEGIN : PHASE_LOAD,
+        .steps = w->assignment.cell.train.steps,
+        .loss = NAN,
+        .patience = patience,
+    };
+    TRY(finish_surely(err, w, &w->request)); /* else tell() may skip the news */
+    TRY(tell(err, w));
+    TRY(finish_surely(err, w, &w->request));
+    w->current.patience = 0;
+cleanup:
+    return status;
+}
+
+/* The team that the assignment names. *algebra is to be freed with it, NULL in a team of one; *formed = false when the team was
+ * given up before it was one. */
+static int form(struct error *err, struct worker *w, struct team *team, struct algebra **algebra,
+                bool *formed)
+{
+    int status = STATUS_OK;
+    const struct assignment *a = &w->assignment;
+    const struct formation formation = {a->epoch, a->size, a->rank, a->member};
+    MPI_Comm comm = MPI_COMM_NULL;
+    *formed = true;
+    if (a->size == 1) {
+        *team = team_alone();
+        team->state = w;
+        team->cancelled = on_cancelled;
+        team->algebra = w->algebra;
+    } else {
+        TRY(formation_make(err, &formation, is_given_up, w, &comm));
+        *formed = comm != MPI_COMM_NULL;
+        if (!*formed) {
+            goto cleanup;
+        }
+        TRY(team_open(err, comm, on_listen, w, team));
+        TRY(algebra_create_team(err, comm, team, algebra));
+        team->algebra = *algebra;
+    }
+    team->recompute = a->recompute;
+    team->stop = w->stop;
+cleanup:
+    return status;
+}
+
+static void disband(struct worker *w, const struct outcome *outcome, struct team *team,
+                    struct algebra *algebra)
+{
+    if (w->assignment.size == 1) {
+        return;
+    }
+    /* After a failure of this rank's own the others wait for it, who knows where. */
+    team->broken = team->broken || outcome->kind == OUTCOME_FAILED ||
+                   outcome->kind == OUTCOME_NOT_STORED || outcome->kind == OUTCOME_NO_CORPUS;
+    if (!team->broken) {
+        algebra_free(algebra); /* else it is lost: others may still use its communicator */
+    }
+    if (w->failure.status == STATUS_OK) {
+        w->failure = *team_failure(team);
+    }
+    team_close(team);
+}
+
 static int work(struct error *err, struct worker *w)
 {
     int status = STATUS_OK;
-    struct team team = team_alone();
+    struct team team = {.size = 0};
+    struct algebra *algebra = NULL;
     struct outcome outcome;
     char file[SPEC_PATH + 64];
+    bool formed = false;
     MPI_Request request = MPI_REQUEST_NULL;
     const struct cell *cell = &w->assignment.cell;
 
@@ -211,26 +313,20 @@ static int work(struct error *err, struct worker *w)
     MPI_TRY(err, MPI_Irecv(&w->assignment, (int)sizeof w->assignment, MPI_BYTE, 0, TAG_CELL,
                            MPI_COMM_WORLD, &request));
     TRY(finish_surely(err, w, &request));
-    team.state = w;
-    team.cancelled = on_cancelled;
-    team.algebra = w->algebra;
-    w->running = true;
-    w->stop = false;
-    w->listened = w->heard = clock_seconds();
-    w->current = (struct news){
-        .phase = w->loaded ? PHASE_BEGIN : PHASE_LOAD,
-        .steps = cell->train.steps,
-        .loss = NAN,
-        .patience = w->loaded ? 0 : load_patience(w->setup),
-    };
-    TRY(finish_surely(err, w, &w->request)); /* else tell() may skip the news */
-    TRY(tell(err, w));
-    TRY(finish_surely(err, w, &w->request));
-    w->current.patience = 0;
-    fault_strike(cell->id);
-    rundir_cell_temporary(w->setup->folder, cell->id, w->rank, w->assignment.attempts, file);
-    w->run(w->context, cell, w->assignment.attempts, file, &team, on_progress, w, &outcome);
-    w->loaded = true;
+    TRY(begin(err, w));
+    if (w->assignment.rank == 0) {
+        fault_strike(cell->id);
+    }
+    memset(&outcome, 0, sizeof outcome); /* all bytes: it is sent as bytes */
+    outcome.kind = OUTCOME_STOPPED;
+    memcpy(outcome.id, cell->id, sizeof outcome.id);
+    TRY(form(err, w, &team, &algebra, &formed));
+    if (formed) {
+        rundir_cell_temporary(w->setup->folder, cell->id, w->rank, w->assignment.attempts, file);
+        w->run(w->context, cell, w->assignment.attempts, file, &team, on_progress, w, &outcome);
+        disband(w, &outcome, &team, algebra);
+        w->loaded = true;
+    }
     w->running = false;
     w->current = (struct news){.phase = PHASE_IDLE};
     if (w->failure.status != STATUS_OK) {

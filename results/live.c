@@ -3,8 +3,9 @@
  *
  *     "ptqscale live 2" LF
  *     for each worker: worker SP host SP state SP cell-id SP step SP steps SP loss
- *             SP tokens_per_second SP heard LF
+ *             SP tokens_per_second SP heard SP leader SP ranks LF
  *
+ * The last two are those of its team; files of earlier versions do not have them.
  * Empty host, state or id: "-". They are encoded as journal values are.
  */
 #include <errno.h>
@@ -39,10 +40,11 @@ int rundir_write_live(struct error *err, struct rundir *dir, const struct rundir
     CHECK(err, out != NULL, STATUS_FAILED, "%s: out of memory", rundir_path(dir));
     fprintf(out, LIVE_MARK "\n");
     for (int i = 0; i < count; i++) {
-        fprintf(out, "%d %s %s %s %" PRId64 " %" PRId64 " %.9g %.9g %" PRId64 "\n", live[i].worker,
-                word(live[i].host, host, sizeof host), word(live[i].state, state, sizeof state),
-                word(live[i].id, id, sizeof id), live[i].step, live[i].steps, live[i].loss,
-                live[i].tokens_per_second, live[i].heard);
+        fprintf(out, "%d %s %s %s %" PRId64 " %" PRId64 " %.9g %.9g %" PRId64 " %d %d\n",
+                live[i].worker, word(live[i].host, host, sizeof host),
+                word(live[i].state, state, sizeof state), word(live[i].id, id, sizeof id),
+                live[i].step, live[i].steps, live[i].loss, live[i].tokens_per_second, live[i].heard,
+                live[i].leader, live[i].ranks);
     }
     int failed = ferror(out) | fclose(out);
     out = NULL;
@@ -60,13 +62,15 @@ cleanup:
 static int read_worker(const char *line, struct rundir_live *live)
 {
     char host[3 * RECORD_TEXT + 1], state[3 * LIVE_STATE + 1], id[3 * CELL_ID + 1];
-    int end = -1;
+    int end = -1, all = -1;
     *live = (struct rundir_live){0};
-    int fields = sscanf(line, "%d %768s %48s %99s %" SCNd64 " %" SCNd64 " %lf %lf %" SCNd64 "%n",
-                        &live->worker, host, state, id, &live->step, &live->steps, &live->loss,
-                        &live->tokens_per_second, &live->heard, &end);
-    if (fields != 9 || end < 0 || line[end] != '\0' || journal_decode(host) != 0 ||
-        journal_decode(state) != 0 || journal_decode(id) != 0 ||
+    int fields =
+        sscanf(line, "%d %768s %48s %99s %" SCNd64 " %" SCNd64 " %lf %lf %" SCNd64 "%n %d %d%n",
+               &live->worker, host, state, id, &live->step, &live->steps, &live->loss,
+               &live->tokens_per_second, &live->heard, &end, &live->leader, &live->ranks, &all);
+    end = fields == 11 ? all : end;
+    if ((fields != 9 && fields != 11) || end < 0 || line[end] != '\0' ||
+        journal_decode(host) != 0 || journal_decode(state) != 0 || journal_decode(id) != 0 ||
         strlen(host) >= sizeof live->host || strlen(state) >= sizeof live->state ||
         strlen(id) >= sizeof live->id) {
         return -1;

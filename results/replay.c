@@ -71,7 +71,8 @@ static int replay_cell(struct error *err, struct replay *replay, const struct jo
             TRY(replay_grow(err, replay));
         }
         index = replay->cells++;
-        replay->cell[index] = (struct rundir_cell){.status = CELL_PENDING, .worker = -1};
+        replay->cell[index] =
+            (struct rundir_cell){.status = CELL_PENDING, .worker = -1, .ranks = 1};
         snprintf(replay->cell[index].id, CELL_ID, "%s", id);
         take_slot(replay, index);
     }
@@ -168,14 +169,19 @@ static void replay_run(struct replay *replay, const struct journal_line *line)
 static int replay_begin(struct error *err, struct replay *replay, const struct journal_line *line)
 {
     int status = STATUS_OK;
-    int worker = 0, attempt = 0;
+    int worker = 0, attempt = 0, ranks = 1;
     struct rundir_cell *cell = NULL;
     TRY(integer_value(err, line, "worker", &worker));
     TRY(integer_value(err, line, "attempt", &attempt));
+    if (journal_value(line, "ranks") != NULL) {
+        TRY(integer_value(err, line, "ranks", &ranks));
+    }
     TRY(replay_cell(err, replay, line, &cell));
     cell->status = CELL_RUNNING;
     cell->attempts = attempt;
     cell->worker = worker;
+    cell->ranks = ranks;
+    cell->widened = false;
     cell->begun = line->time;
     cell->ended = 0;
     cell->checksum[0] = cell->reason[0] = '\0';
@@ -211,6 +217,7 @@ static int replay_end(struct error *err, struct replay *replay, const struct jou
     cell->ended = line->time;
     cell->seconds = wall;
     copy_value(line, "reason", cell->reason, sizeof cell->reason);
+    cell->widened = found == CELL_PENDING && strcmp(cell->reason, RUNDIR_WIDENED) == 0;
     cell->checksum[0] = '\0';
     if (finished) {
         copy_value(line, "checksum", cell->checksum, sizeof cell->checksum);

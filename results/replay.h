@@ -5,19 +5,22 @@
  *     study    format name text version commit [shard]   first line; again when the study file,
  *                                              the shard or the format has changed
  *     run      ranks cells job host pid version commit         nothing runs any more; a run begins
- *     begin    cell attempt worker host size setting seed      → running
+ *     begin    cell attempt worker host size setting seed [ranks]   → running, on a team of so many
+ *                                              ranks that `worker` leads
  *     resumed  cell step               the running cell goes on from a checkpoint; if none was
  *                                              that far, its workers' deaths are forgotten
  *     end      cell status checksum seconds reason             → done, diverged, failed;
- *                                              pending: given back unfinished
+ *                                              pending: given back unfinished; reason=widened: to go on
+ *                                              with more ranks, in the same attempt
  *     lost     worker host reason [cell counted]   a worker is silent and gets nothing more; its
  *                                              cell → pending; counted=yes: one more death of the
  *                                              cell's worker
  *     quarantined  cell deaths reason  → quarantined: the cell is not tried again
  *     retry    cell                    failed or quarantined → pending, deaths forgotten
  *     damaged  cell reason             → pending: the finished cell's file is unusable
- *     stop     why [took]              running cells → pending; took: seconds from the wish to
- *                                              stop until the last worker had stopped
+ *     stop     why [took] [busy had]   running cells → pending; took: seconds from the wish to
+ *                                              stop until the last worker had stopped; busy: seconds
+ *                                              that ranks had cells, had: seconds that there were ranks
  *
  * Format 1 has no resumed, lost, quarantined and retry; it is read as well, and a run that goes on
  * in such a folder first appends an event "study" with the new format, so that the program of

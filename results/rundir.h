@@ -32,11 +32,13 @@ struct rundir;
 struct rundir_cell {
     char id[CELL_ID];
     enum cell_status status; /* CELL_RUNNING: begun and not ended (as a reader sees it) */
-    int attempts;            /* times begun */
+    int attempts;            /* times begun; going on with more ranks is no new attempt */
     int deaths;              /* workers that died in it since it last got further, or was retried */
     int64_t resumed;         /* the last attempt went on from a checkpoint of this step; 0 = no */
     int64_t furthest;        /* the latest step that an attempt went on from */
-    int worker;              /* rank of the last attempt */
+    int worker;              /* rank of the last attempt; of a team, the leader's */
+    int ranks;               /* of its team; 1 where nothing is known */
+    bool widened;            /* given back to go on with more ranks */
     char host[RECORD_TEXT];
     int64_t begun, ended; /* Unix seconds; 0 = never */
     char reason[512];
@@ -105,6 +107,9 @@ enum { RUNDIR_CELLS_PER_BEAT = 256 }; /* whoever goes through all files calls it
 int rundir_log_run(struct error *err, struct rundir *dir, int ranks, int cells, const char *job_id);
 int rundir_log_begin(struct error *err, struct rundir *dir, const struct cell *cell, int worker,
                      const char *host);
+/* The same for a team of `ranks`, led by `worker`. */
+int rundir_log_begin_team(struct error *err, struct rundir *dir, const struct cell *cell,
+                          int worker, const char *host, int ranks);
 int rundir_log_end(struct error *err, struct rundir *dir, const char *id, enum cell_status status,
                    const char *checksum, double seconds, const char *reason);
 /* The cell goes on from a checkpoint of `step`. */
@@ -118,6 +123,13 @@ int rundir_log_quarantined(struct error *err, struct rundir *dir, const char *id
 int rundir_log_retry(struct error *err, struct rundir *dir, const char *id);
 /* `why`: "finished", "interrupted", "deadline", …; `took`: see rundir_stop_took, 0 = not a stop of running cells. */
 int rundir_log_stop(struct error *err, struct rundir *dir, const char *why, double took);
+
+/* The same with what the run has used: seconds that ranks had cells, out of the seconds that it had ranks. */
+int rundir_log_stop_used(struct error *err, struct rundir *dir, const char *why, double took,
+                         double busy, double had);
+
+#define RUNDIR_WIDENED                                                                             \
+    "widened" /* the reason with which a cell is given back to go on with more ranks */
 
 /* DIR/exit-status, for launchers that hide the program's own exit status (mpirun with recovery): replaced atomically at the end
  * of a run, when it has let go of the folder, and removed when one starts; a run that was refused leaves the folder alone. Does
@@ -138,6 +150,8 @@ struct rundir_live {
     int64_t step, steps;
     double loss, tokens_per_second;
     int64_t heard; /* Unix seconds of its last message */
+    int leader;    /* rank that leads its team */
+    int ranks;     /* of its team; 0: it has no cell, or nothing is known */
 };
 int rundir_write_live(struct error *err, struct rundir *dir, const struct rundir_live *live,
                       int count);

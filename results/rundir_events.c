@@ -30,10 +30,18 @@ int rundir_log_run(struct error *err, struct rundir *dir, int ranks, int cells, 
 int rundir_log_begin(struct error *err, struct rundir *dir, const struct cell *cell, int worker,
                      const char *host)
 {
+    return rundir_log_begin_team(err, dir, cell, worker, host, 1);
+}
+
+int rundir_log_begin_team(struct error *err, struct rundir *dir, const struct cell *cell,
+                          int worker, const char *host, int ranks)
+{
     struct journal_line line = {.event = "begin"};
     const struct rundir_cell *known = rundir_find(dir, cell->id);
-    char attempt[16], worker_text[16], seed[24];
-    snprintf(attempt, sizeof attempt, "%d", known == NULL ? 1 : known->attempts + 1);
+    char attempt[16], worker_text[16], seed[24], ranks_text[16];
+    snprintf(attempt, sizeof attempt, "%d",
+             known == NULL ? 1 : known->attempts + (known->widened ? 0 : 1));
+    snprintf(ranks_text, sizeof ranks_text, "%d", ranks);
     snprintf(worker_text, sizeof worker_text, "%d", worker);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)cell->seed);
     journal_pair(&line, "cell", cell->id);
@@ -43,6 +51,9 @@ int rundir_log_begin(struct error *err, struct rundir *dir, const struct cell *c
     journal_pair(&line, "size", cell->size.name);
     journal_pair(&line, "setting", cell->setting);
     journal_pair(&line, "seed", seed);
+    if (ranks > 1) {
+        journal_pair(&line, "ranks", ranks_text);
+    }
     return rundir_append(err, dir, &line);
 }
 
@@ -120,12 +131,24 @@ int rundir_log_retry(struct error *err, struct rundir *dir, const char *id)
 
 int rundir_log_stop(struct error *err, struct rundir *dir, const char *why, double took)
 {
+    return rundir_log_stop_used(err, dir, why, took, 0, 0);
+}
+
+int rundir_log_stop_used(struct error *err, struct rundir *dir, const char *why, double took,
+                         double busy, double had)
+{
     struct journal_line line = {.event = "stop"};
-    char text[32];
+    char text[32], busy_text[32], had_text[32];
     journal_pair(&line, "why", why);
     if (took > 0) {
         snprintf(text, sizeof text, "%.3f", took);
         journal_pair(&line, "took", text);
+    }
+    if (had > 0) {
+        snprintf(busy_text, sizeof busy_text, "%.3f", busy);
+        snprintf(had_text, sizeof had_text, "%.3f", had);
+        journal_pair(&line, "busy", busy_text);
+        journal_pair(&line, "had", had_text);
     }
     return rundir_append(err, dir, &line);
 }

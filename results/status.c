@@ -98,7 +98,7 @@ static double measured_rate(const struct state *state, int *cells)
         const struct cell *cell = study_cells_find(state->study, state->known[k].id);
         if (cell != NULL && state->known[k].status == CELL_DONE && state->known[k].seconds > 0) {
             flops += flops_of(cell);
-            seconds += state->known[k].seconds;
+            seconds += state->known[k].seconds * state->known[k].ranks;
             (*cells)++;
         }
     }
@@ -218,9 +218,10 @@ static int print_workers(struct error *err, const struct state *state)
     if (!state->active) {
         goto cleanup;
     }
-    TRY(text_table_open(err, "rllllrrrr", 1, &columns));
-    static const char *const head[] = {"worker", "host", "state", "cell", "size/setting/seed",
-                                       "step",   "loss", "tok/s", "heard"};
+    TRY(text_table_open(err, "rlllllrrrr", 1, &columns));
+    static const char *const head[] = {
+        "worker", "host", "state", "team", "cell", "size/setting/seed",
+        "step",   "loss", "tok/s", "heard"};
     for (size_t i = 0; i < sizeof head / sizeof head[0]; i++) {
         text_table_add(columns, "%s", head[i]);
     }
@@ -235,6 +236,13 @@ static int print_workers(struct error *err, const struct state *state)
         text_table_add(columns, "%d", live->worker);
         text_table_add(columns, "%s", live->host);
         text_table_add(columns, "%s", live->state[0] != '\0' ? live->state : idle ? "idle" : "?");
+        if (live->ranks > 1 && live->leader == live->worker) {
+            text_table_add(columns, "%d ranks", live->ranks);
+        } else if (live->ranks > 1) {
+            text_table_add(columns, "of %d", live->leader);
+        } else {
+            text_table_add(columns, "%s", "");
+        }
         text_table_add(columns, "%.*s", SHORT_ID, live->id);
         text_table_add(columns, "%s", idle ? "" : name_of(state, live->id, name));
         if (idle) {

@@ -22,6 +22,7 @@ PROVENANCE = {
     "tokens_per_second",
     "peak_memory",  # of the process, so of the cells that it ran before, too
     "attempts",
+    "team_size",
     "host",
     "cpu",
     "started",
