@@ -5,20 +5,27 @@
 #include <string.h>
 #include <unistd.h>
 
-void fault_strike(const char *cell_id)
+/* Is the fault of this kind ("hang:"), and for this cell? */
+static bool is_meant(const char *kind, const char *cell_id)
 {
     const char *fault = getenv("PTQSCALE_FAULT");
     const char *prefix = fault ? strchr(fault, ':') : NULL;
-    if (prefix == NULL || prefix[1] == '\0' ||
-        strncmp(cell_id, prefix + 1, strlen(prefix + 1)) != 0) {
-        return;
-    }
-    if (strncmp(fault, "segfault:", 9) == 0) {
+    return prefix && prefix[1] != '\0' && strncmp(fault, kind, strlen(kind)) == 0 &&
+           strncmp(cell_id, prefix + 1, strlen(prefix + 1)) == 0;
+}
+
+void fault_strike(const char *cell_id)
+{
+    if (is_meant("segfault:", cell_id)) {
         signal(SIGSEGV, SIG_DFL); /* MPI and sanitizers catch it */
         raise(SIGSEGV);
-    } else if (strncmp(fault, "hang:", 5) == 0) {
-        for (;;) {
-            sleep(1000);
-        }
     }
+    while (is_meant("hang:", cell_id)) {
+        sleep(1000);
+    }
+}
+
+bool fault_fails(const char *cell_id)
+{
+    return is_meant("fail:", cell_id);
 }

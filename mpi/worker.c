@@ -323,7 +323,12 @@ static int work(struct error *err, struct worker *w)
     TRY(form(err, w, &team, &algebra, &formed));
     if (formed) {
         rundir_cell_temporary(w->setup->folder, cell->id, w->rank, w->assignment.attempts, file);
-        w->run(w->context, cell, w->assignment.attempts, file, &team, on_progress, w, &outcome);
+        if (w->assignment.rank == w->assignment.size - 1 && fault_fails(cell->id)) {
+            outcome.kind = OUTCOME_FAILED;
+            snprintf(outcome.reason, sizeof outcome.reason, "PTQSCALE_FAULT makes it fail");
+        } else {
+            w->run(w->context, cell, w->assignment.attempts, file, &team, on_progress, w, &outcome);
+        }
         disband(w, &outcome, &team, algebra);
         w->loaded = true;
     }
