@@ -175,6 +175,7 @@ static int replay_begin(struct error *err, struct replay *replay, const struct j
     TRY(integer_value(err, line, "attempt", &attempt));
     if (journal_value(line, "ranks") != NULL) {
         TRY(integer_value(err, line, "ranks", &ranks));
+        CHECK(err, ranks >= 1, STATUS_FAILED, "event begin: a team of %d ranks", ranks);
     }
     TRY(replay_cell(err, replay, line, &cell));
     cell->status = CELL_RUNNING;

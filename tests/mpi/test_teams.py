@@ -84,6 +84,33 @@ class Teams(RunTest):
             self.assertRegex(shown[-1], rf"(?m)^ *{rank} .* member +of 1 ")
         self.assertIn("1 running", shown[-1])
 
+    def test_widened_at_the_end(self):
+        """Two workers are done early: what still runs goes on with them, in the same attempt."""
+        uneven = study(self.folder / "uneven.yaml", tokens=1 << 19, seeds=1, text=self.text,
+                       cleaning="none", sizes=(size("short", 16), size("long", 64)))
+        serial = self.complete(uneven, self.folder / "serial")
+        result = run("run", uneven, "--out", self.out, "--checkpoint-every", "0s", ranks=5)
+        self.assert_exit(result, 0)
+        self.assertRegex(result.stdout, r"widen  long .* ranks")
+        self.assert_same_study(serial / "study.nc", self.out / "study.nc")
+        begins, widened = {}, []
+        for event, pairs in harness.journal(self.out):
+            if event == "begin":
+                begins.setdefault(pairs["cell"], []).append(
+                    (int(pairs["attempt"]), int(pairs.get("ranks", 1))))
+            elif event == "end" and pairs.get("reason") == "widened":
+                self.assertEqual(pairs["status"], "pending")
+                widened.append(pairs["cell"])
+        self.assertGreater(len(widened), 0)
+        for cell, found in begins.items():
+            self.assertEqual({attempt for attempt, _ in found}, {1}, "it counts as another attempt")
+            self.assertEqual(len(found), 1 + widened.count(cell))
+            ranks = [ranks for _, ranks in found]
+            self.assertEqual(ranks, sorted(set(ranks)), "it was not widened")
+        self.assertEqual(harness.count(self.out, "resumed"), len(widened))
+        print("widened:", *(" to ".join(str(ranks) for _, ranks in found)
+                            for cell, found in begins.items() if cell in widened))
+
     def test_more_ranks_than_there_are(self):
         result = run("run", self.study, "--out", self.out, ranks=4)
         self.assert_exit(result, 1)

@@ -73,6 +73,50 @@ static void lives_and_deaths(void **state)
     rundir_close(dir);
 }
 
+/* To go on with more ranks is no new attempt, whoever reads the journal; anything else is. */
+static void teams(void **state)
+{
+    struct fixture *f = *state;
+    struct error *err = &f->err;
+    struct rundir *dir = fixture_open(f);
+    const struct cell *cell = &f->cell[0];
+    char *text = NULL;
+    assert_ok(err, rundir_log_run(err, dir, 9, f->cells, ""));
+    assert_ok(err, rundir_log_begin_team(err, dir, cell, 3, "n1", 2));
+    assert_int_equal(rundir_find(dir, cell->id)->ranks, 2);
+    assert_int_equal(rundir_find(dir, cell->id)->worker, 3);
+    assert_ok(err, rundir_log_end(err, dir, cell->id, CELL_PENDING, NULL, 1, RUNDIR_WIDENED));
+    assert_true(rundir_find(dir, cell->id)->widened);
+    rundir_close(dir);
+    dir = fixture_open(f);
+    assert_true(rundir_find(dir, cell->id)->widened);
+    assert_ok(err, rundir_log_begin_team(err, dir, cell, 1, "n1", 8));
+    expect(f, dir, 0, CELL_RUNNING, 1, 0);
+    assert_int_equal(rundir_find(dir, cell->id)->ranks, 8);
+    assert_ok(err, rundir_log_end(err, dir, cell->id, CELL_PENDING, NULL, 1, "interrupted"));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1"));
+    expect(f, dir, 0, CELL_RUNNING, 2, 0);
+    assert_int_equal(rundir_find(dir, cell->id)->ranks, 1);
+    assert_ok(err, rundir_log_stop_used(err, dir, "interrupted", 1, 30.5, 40));
+    assert_ok(err, rundir_history(err, dir, NULL, &text));
+    assert_non_null(strstr(text, "took=1.000 busy=30.500 had=40.000"));
+    free(text);
+    rundir_close(dir);
+
+    struct replay replay = {0};
+    struct journal_line study = {.event = "study"}, begin = {.event = "begin"};
+    journal_pair(&study, "format", REPLAY_FORMAT);
+    journal_pair(&study, "name", f->spec->name);
+    journal_pair(&begin, "cell", "abc");
+    journal_pair(&begin, "worker", "1");
+    journal_pair(&begin, "attempt", "1");
+    assert_ok(err, replay_event(err, &replay, &study));
+    assert_ok(err, replay_event(err, &replay, &begin));
+    journal_pair(&begin, "ranks", "0");
+    assert_fails(err, "a team of 0 ranks", replay_event(err, &replay, &begin));
+    replay_free(&replay);
+}
+
 static void stops(void **state)
 {
     struct fixture *f = *state;
@@ -304,9 +348,16 @@ static void refuses_malformed_events(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(lives_and_deaths), TEST(stops),        TEST(exit_status_file),
-        TEST(attempts),         TEST(recovered),    TEST(shards),
-        TEST(batches),          TEST(older_format), TEST(refuses_malformed_events),
+        TEST(lives_and_deaths),
+        TEST(teams),
+        TEST(stops),
+        TEST(exit_status_file),
+        TEST(attempts),
+        TEST(recovered),
+        TEST(shards),
+        TEST(batches),
+        TEST(older_format),
+        TEST(refuses_malformed_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

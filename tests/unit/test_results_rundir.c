@@ -435,7 +435,7 @@ static void live(void **state)
          .steps = 9,
          .loss = NAN,
          .heard = 1738367999},
-        {.worker = 2, .loss = 2.5, .tokens_per_second = 1e6},
+        {.worker = 2, .loss = 2.5, .tokens_per_second = 1e6, .leader = 1, .ranks = 4},
     };
     snprintf(written[0].id, CELL_ID, "%s", f->cell[0].id);
     assert_ok(&f->err, rundir_write_live(&f->err, dir, written, 2));
@@ -451,12 +451,21 @@ static void live(void **state)
         assert_int_equal(read[i].heard, written[i].heard);
         assert_true(fixture_same(read[i].loss, written[i].loss));
         assert_true(fixture_same(read[i].tokens_per_second, written[i].tokens_per_second));
+        assert_int_equal(read[i].leader, written[i].leader);
+        assert_int_equal(read[i].ranks, written[i].ranks);
     }
     free(read);
     rundir_close(dir);
     fixture_in_run(f, "live", path);
     fixture_put(path, "ptqscale live 2\n1 a b c\n", 24);
     assert_fails(&f->err, "live:2", rundir_read_live(&f->err, f->run, &read, &count));
+    const char *earlier = "ptqscale live 2\n1 h train - 1 2 nan 3 4\n"; /* no teams yet */
+    fixture_put(path, earlier, strlen(earlier));
+    assert_ok(&f->err, rundir_read_live(&f->err, f->run, &read, &count));
+    assert_int_equal(count, 1);
+    assert_int_equal(read[0].heard, 4);
+    assert_int_equal(read[0].ranks, 0);
+    free(read);
     fixture_put(path, "", 0);
     assert_fails(&f->err, "live:1", rundir_read_live(&f->err, f->run, &read, &count));
 }
