@@ -99,5 +99,5 @@ double pace_gain(const struct cell *cell, int ranks, bool recompute,
     }
     const double now = pace_seconds(cell, ranks, recompute, machine);
     const double then = pace_seconds(cell, 2 * ranks, recompute, machine);
-    return fmin(1, fmax(0, now / then / 2));
+    return fmin(1, fmax(0, now / then - 1));
 }

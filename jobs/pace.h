@@ -46,7 +46,7 @@ void pace_of(const struct cell *cell, int ranks, bool recompute, const struct pa
 double pace_seconds(const struct cell *cell, int ranks, bool recompute,
                     const struct pace_machine *machine);
 
-/* What a doubling of a team of `ranks` keeps of the ideal speed-up, 0 … 1; 0 where it cannot be doubled. */
+/* 0 … 1: with twice the ranks the cell is 1 + gain times as fast; 0 where there are not micro-batches enough. */
 double pace_gain(const struct cell *cell, int ranks, bool recompute,
                  const struct pace_machine *machine);
 

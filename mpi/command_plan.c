@@ -1,25 +1,63 @@
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "jobs/plan.h"
 #include "mpi/cli.h"
 #include "mpi/commands.h"
+#include "mpi/forecast.h"
 #include "study/gemm.h"
 
 static const char description[] =
     "Checks a study file and prints what it asks for: cells, parameters, operations,\n"
-    "memory per rank, time. Runs nothing.\n"
+    "memory per rank by the size of the team, bytes on the network, time, and when\n"
+    "which size runs. Runs nothing. Exit status 1 and the reasons when a size does not\n"
+    "fit the ranks and the memory.\n"
     "\n"
     "    STUDY.yaml             the study file\n";
 
-static bool is_missing(const struct spec *spec)
+static const double RESTART_SECONDS = 30; /* a checkpoint written and read: an assumption */
+
+/* When which cell runs, as the scheduler would do it. */
+static int make_schedule(struct error *err, const struct plan *plan,
+                         struct plan_interval **interval, int *intervals)
 {
-    bool missing = false;
-    for (int i = 0; source_path(&spec->source, i) != NULL; i++) {
-        missing |= access(source_path(&spec->source, i), R_OK) != 0;
+    int status = STATUS_OK;
+    struct scheduler_item *item = calloc((size_t)plan->count, sizeof *item);
+    CHECK(err, item, STATUS_FAILED, "out of memory for %d cells", plan->count);
+    for (int i = 0; i < plan->count; i++) {
+        const struct plan_cell *cell = &plan->cell[i];
+        item[i] =
+            (struct scheduler_item){.seconds = cell->seconds,
+                                    .kind = 3 * cell->size + (int)plan->cells[i].train.precision,
+                                    .width = cell->width.ranks,
+                                    .most = cell->most,
+                                    .gain = cell->gain};
     }
-    return missing;
+    TRY(forecast(err, item, plan->count, plan->workers, RESTART_SECONDS, interval, intervals));
+cleanup:
+    free(item);
+    return status;
+}
+
+static int show(struct error *err, struct spec *spec, const struct cell *cells, int count,
+                const struct plan_machine *machine)
+{
+    int status = STATUS_OK;
+    struct plan *plan = NULL;
+    struct plan_interval *interval = NULL;
+    int intervals = 0;
+    TRY(plan_create(err, spec, cells, count, machine, &plan));
+    if (plan->refused == 0) {
+        TRY(make_schedule(err, plan, &interval, &intervals));
+    }
+    TRY(plan_print(err, stdout, plan, interval, intervals));
+    CHECK(err, plan->refused == 0, STATUS_FAILED,
+          "%s: %d of %d sizes do not fit %d worker%s; the reasons are above", spec->path,
+          plan->refused, spec->sizes, plan->workers, plan->workers == 1 ? "" : "s");
+cleanup:
+    free(interval);
+    plan_free(plan);
+    return status;
 }
 
 int command_plan(struct error *err, int argc, char **argv)
@@ -27,25 +65,32 @@ int command_plan(struct error *err, int argc, char **argv)
     int status = STATUS_OK;
     bool helped = false, check = false;
     int count = 0;
-    struct plan_machine machine = {.ranks = 1, .gflops = 60};
+    struct plan_machine machine = {.ranks = 1};
+    const struct plan_machine assumed = {.gflops = 60, .bandwidth = 1, .latency = 10};
     const char *study = NULL;
     struct spec *spec = NULL;
     struct cell *cells = NULL;
     const struct cli_option option[] = {
         {"ranks", "N", "MPI ranks, one of which coordinates (default 1: serial)", CLI_INTEGER,
          &machine.ranks, 1},
-        {"gflops", "G",
-         "rate of one rank in GFLOP/s (default 60: a small model on an AVX-512 core)", CLI_NUMBER,
-         &machine.gflops, 0},
         {"memory", "BYTES",
          "what each rank may use, such as 8GiB (default: the study's, or no limit)", CLI_BYTES,
          &machine.memory, 0},
+        {"ranks-per-node", "N", "workers on a node, for node-hours (default: cores here)",
+         CLI_INTEGER, &machine.ranks_per_node, 1},
+        {"gflops", "G",
+         "rate of one rank in GFLOP/s (default 60: a small model on an AVX-512 core)", CLI_NUMBER,
+         &machine.gflops, 0},
+        {"bandwidth", "B", "GB/s that a rank sends, and receives at the same time (default 1)",
+         CLI_NUMBER, &machine.bandwidth, 0},
+        {"latency", "L", "microseconds of a message beside its bytes (default 10)", CLI_NUMBER,
+         &machine.latency, 0},
         {"check", NULL, "check the study file, print nothing but its number of cells", CLI_FLAG,
          &check, 0},
     };
     const struct cli cli = {
         .command = "plan",
-        .arguments = "STUDY.yaml [--ranks N] [--memory BYTES] [--gflops G] [--check]",
+        .arguments = "STUDY.yaml [--ranks N] [--memory BYTES] [OPTION ...]",
         .description = description,
         .option = option,
         .options = sizeof option / sizeof option[0],
@@ -57,23 +102,21 @@ int command_plan(struct error *err, int argc, char **argv)
         goto cleanup;
     }
     TRY(spec_read(err, study, &spec));
-    if (spec->data.vocabulary == 0) { /* how large the models are depends on it */
-        TRY(spec_fingerprint(err, spec));
-    } else if (!check) {
-        status = spec_fingerprint(err, spec);
-        if (status != STATUS_OK && (spec->data.kind == DATA_BYTES || is_missing(spec))) {
-            error_clear(err); /* without it the plan says what is missing */
-            status = STATUS_OK;
-        }
-        TRY(status);
+    if (!check) {
+        spec_fingerprint(NULL, spec); /* without it the plan says what is missing */
     }
     TRY(spec_cells(err, spec, &cells, &count));
     if (check) {
         printf("%s: %d cells, nothing to complain about\n", study, count);
-    } else {
-        machine.packs_bf16 = gemm_bf16_native();
-        TRY(plan_print(err, stdout, spec, cells, count, &machine));
+        goto cleanup;
     }
+    machine.given = machine.gflops > 0;
+    machine.gflops = machine.gflops > 0 ? machine.gflops : assumed.gflops;
+    machine.bandwidth = machine.bandwidth > 0 ? machine.bandwidth : assumed.bandwidth;
+    machine.latency = machine.latency > 0 ? machine.latency : assumed.latency;
+    machine.memory = machine.memory > 0 ? machine.memory : spec->run.memory_per_rank;
+    machine.packs_bf16 = gemm_bf16_native();
+    TRY(show(err, spec, cells, count, &machine));
 cleanup:
     free(cells);
     spec_free(spec);

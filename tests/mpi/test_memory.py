@@ -30,8 +30,7 @@ class Memory(RunTest):
         path.write_text(STUDY.format(layers, width, heads, json.dumps(str(harness.TEXT))))
         plan = run("plan", path)
         self.assert_exit(plan, 0)
-        row = next(line for line in plan.stdout.splitlines() if line.startswith(f"{layers}x{width} "))
-        number, unit = re.search(r"([\d.]+) ([KMG]iB)", row).groups()
+        number, unit = re.search(rf"^{layers}x{width} +1 +kept +([\d.]+) ([KMG]iB)", plan.stdout, re.M).groups()
         planned = float(number) * UNITS[unit]
         self.assert_exit(run("run", path, "--out", out), 0)
         with netCDF4.Dataset(out / "study.nc") as file:

@@ -1,8 +1,7 @@
-/* FLOPs against a count by hand, memory, makespan against brute force, and the printed plan. */
+/* FLOPs against a count by hand, memory, and makespan against brute force. */
 #include <math.h>
 
 #include "jobs/cost.h"
-#include "jobs/plan.h"
 #include "study/layout.h"
 #include "study/model.h"
 #include "study/probe.h"
@@ -257,63 +256,6 @@ static void makespan_of_many(void **state)
     free(seconds);
 }
 
-/* Plan ======================================================================================== */
-
-static char *plan_of(const char *file, int ranks, double gflops)
-{
-    struct error err = {0};
-    struct spec *spec = NULL;
-    struct cell *cells = NULL;
-    char *text = NULL;
-    size_t length = 0;
-    int count = 0;
-    FILE *out = open_memstream(&text, &length);
-    assert_non_null(out);
-    assert_int_equal(spec_read(&err, file, &spec), STATUS_OK);
-    assert_int_equal(spec_cells(&err, spec, &cells, &count), STATUS_OK);
-    assert_int_equal(
-        plan_print(&err, out, spec, cells, count, &(struct plan_machine){.gflops = gflops}),
-        STATUS_USAGE);
-    error_clear(&err);
-    assert_int_equal(
-        plan_print(&err, out, spec, cells, count, &(struct plan_machine){.ranks = ranks}),
-        STATUS_USAGE);
-    error_clear(&err);
-    assert_int_equal(plan_print(&err, out, spec, cells, count,
-                                &(struct plan_machine){.ranks = ranks, .gflops = gflops}),
-                     STATUS_OK);
-    fclose(out);
-    free(cells);
-    spec_free(spec);
-    return text;
-}
-
-static void plan(void **state)
-{
-    (void)state;
-    char *text = plan_of(PTQSCALE_SOURCE_DIR "/jobs/quick.yaml", 3, 40);
-    const char *const parts[] = {
-        "Provisional: 3 seeds",
-        "3x96",
-        "335 k",
-        "45 cells",
-        "on 2 workers",
-        "40 GFLOP/s",
-        "node-hours",
-        "assume",
-        "seeds       1 2 3",
-        "base | total_decay=0.005 | dropout=0.1 | grad_clip=none | precision=fp16",
-        "w8a8 w8 w8a8-tensor w6a6 w4 w3 w4a8 w4a4",
-        "gcide.dict.dz",
-    };
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        if (!strstr(text, parts[i])) {
-            fail_msg("the plan lacks \"%s\":\n%s", parts[i], text);
-        }
-    }
-    free(text);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,7 +264,6 @@ int main(void)
         cmocka_unit_test(memory_is_what_is_allocated),
         cmocka_unit_test(makespan_against_brute_force),
         cmocka_unit_test(makespan_of_many),
-        cmocka_unit_test(plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
