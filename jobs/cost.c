@@ -17,6 +17,23 @@ double cost_block_weights(const struct cell *cell)
     return 3 * d * d + d * d + d * ff_in + ff * d;
 }
 
+void cost_units(const struct cell *cell, struct cost_units *units)
+{
+    const double d = cell->size.d_model, ff = cell->size.d_ff;
+    const double ff_in = cell->model.activation == ACTIVATION_SWIGLU ? 2 * ff : ff;
+    const double bias = cell->model.bias ? 1 : 0, vocabulary = d * cell->model.vocabulary;
+    const double in[] = {d, d, d, ff}, out[] = {3 * d, d, ff_in, d};
+    const double positions = cell->model.position == POSITION_LEARNED ? d * cell->size.context : 0;
+    *units = (struct cost_units){.embedding = vocabulary + positions,
+                                 .head = 2 * d + (cell->model.tied ? 0 : vocabulary)};
+    units->largest = fmax(units->embedding, units->head);
+    for (int i = 0; i < COST_SITES; i++) {
+        const bool normed = i == 0 || (i == 2 && cell->model.block == BLOCK_SEQUENTIAL);
+        units->site[i] = in[i] * out[i] + bias * out[i] + (normed ? 2 * d : 0);
+        units->largest = fmax(units->largest, units->site[i]);
+    }
+}
+
 /*
  * Forward pass of one sequence of T tokens: 2 FLOPs per token and weight of the four sites and the head, and
  * causal attention: each of the T(T+1)/2 pairs costs 2·d for the score and 2·d for the weighted sum, over all
@@ -30,6 +47,15 @@ double cost_forward_flops(const struct cell *cell)
     double block = 2 * context * cost_block_weights(cell) + 4 * d * pairs;
     double head = 2 * context * d * cell->model.vocabulary;
     return cell->size.layers * block + head;
+}
+
+double cost_recompute_flops(const struct cell *cell)
+{
+    const double context = cell->size.context, d = cell->size.d_model, ff = cell->size.d_ff;
+    const double ff_in = cell->model.activation == ACTIVATION_SWIGLU ? 2 * ff : ff;
+    const double attn_out = cell->model.block == BLOCK_SEQUENTIAL ? d * d : 0;
+    const double attention = 4 * d * context * (context + 1) / 2;
+    return (cell->size.layers - 1) * (2 * context * (3 * d * d + attn_out + d * ff_in) + attention);
 }
 
 int cost_probe_windows(const struct cell *cell)

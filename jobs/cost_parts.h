@@ -7,8 +7,22 @@
 /* Weights of one block's four sites together: qkv, attn_out, ffn_in, ffn_out. */
 double cost_block_weights(const struct cell *cell);
 
+/* Floats of the units that a team gathers (study/layout.h). */
+enum { COST_SITES = 4 };
+struct cost_units {
+    double embedding; /* and positions, and a tied head */
+    double site
+        [COST_SITES]; /* qkv, attn_out, ffn_in, ffn_out of one block, with biases and LayerNorms */
+    double head;      /* and the final LayerNorm */
+    double largest;
+};
+void cost_units(const struct cell *cell, struct cost_units *units);
+
 /* Of one sequence. */
 double cost_forward_flops(const struct cell *cell);
+
+/* Of one sequence's activations computed again: all blocks but the last, up to the inputs of their last sites. */
+double cost_recompute_flops(const struct cell *cell);
 
 /* How often windows go through the model in all evaluations of a cell. */
 struct cost_passes {

@@ -4,6 +4,8 @@
 
 #include "jobs/cost_parts.h"
 
+enum { CHUNK = 4096 }; /* SHARDS_CHUNK of study/shards.h */
+
 static double larger(double a, double b)
 {
     return a > b ? a : b;
@@ -39,16 +41,18 @@ static double model_memory(const struct cell *cell, double rows, bool training, 
 
 /* Bytes of the probes: the full model's block outputs of one micro-batch, codes of the w8a8 model, and in fp64
  * moments and maxima of each site and RMSE of each block for every window, and two counts per dimension. */
-static double probe_memory(const struct cell *cell, double rows)
+static double probe_memory(const struct cell *cell, double rows, int ranks)
 {
     double windows = cost_probe_windows(cell);
     double dimensions = 3.0 * cell->size.d_model + cell->size.d_ff;
-    double block = 4 * rows * cell->size.d_model + cost_block_weights(cell) +
+    double codes = cost_block_weights(cell);
+    double block = 4 * rows * cell->size.d_model + codes / ranks +
                    8 * ((4 * 6 + 1) * windows + 2 * dimensions);
-    return cell->size.layers * block;
+    return cell->size.layers * block + (ranks > 1 ? codes : 0);
 }
 
-/* Bytes that a quantizer keeps of all layers: codes, and a scale per group of weights. */
+/* Bytes that a quantizer keeps of a block: codes, and a scale per group of weights; 4 per weight where weights stay full and the
+ * inputs are transformed. */
 static double quantizer_memory(const struct cell *cell, const struct quantizer *quantizer)
 {
     const double d = cell->size.d_model, ff = cell->size.d_ff;
@@ -65,7 +69,19 @@ static double quantizer_memory(const struct cell *cell, const struct quantizer *
         }
         bytes += transformed ? 4 * in[i] : 0;
     }
-    return cell->size.layers * bytes;
+    return bytes;
+}
+
+/* All quantizers of the last checkpoint, over the team, which puts one block of one of them together at a time. */
+static double quantizers_memory(const struct cell *cell, int ranks)
+{
+    double all = 0, largest = 0;
+    for (int q = 0; q < cell->evaluate.quantizers; q++) {
+        const double block = quantizer_memory(cell, &cell->evaluate.quantizer[q]);
+        all += block;
+        largest = larger(largest, block);
+    }
+    return cell->size.layers * all / ranks + (ranks > 1 ? largest : 0);
 }
 
 /* Gram matrices of some layers, a factor of one and its site's weights, in fp64. */
@@ -81,36 +97,6 @@ static double gptq_memory(const struct cell *cell)
                      8 * widest * widest + 8 * d * larger(3 * d, larger(ff, ff_in));
 }
 
-/* Parameters of the largest unit that a team gathers: embeddings, a block, or final norm and head. */
-static double largest_unit(const struct cell *cell)
-{
-    const double d = cell->size.d_model, layers = cell->size.layers;
-    const double embedding = d * cell->model.vocabulary;
-    const double position = cell->model.position == POSITION_LEARNED ? d * cell->size.context : 0;
-    const double block = ((double)cell_parameters(cell) - 2 * d) / layers;
-    return larger(block, larger(embedding + position, 2 * d + embedding));
-}
-
-/* Floats of weights made for matmuls, of `parameters`: rounded, or packed to bf16 where the CPU takes that. */
-static double converted(const struct cell *cell, double parameters)
-{
-    return cell->train.precision == PRECISION_FP32 ? 0 : parameters;
-}
-
-/* Of bf16 training: the unused halves of the buffers whose numbers are packed for the matmuls (weights, in training and in evaluation; normalized
- * inputs, attention, activated, and the gradients of q k v and hidden). */
-static double packed_memory(const struct cell *cell, int ranks, bool recompute)
-{
-    double d = cell->size.d_model;
-    double ff = cell->size.d_ff;
-    double ff_in = cell->model.activation == ACTIVATION_SWIGLU ? 2 * ff : ff;
-    double norms = cell->model.block == BLOCK_SEQUENTIAL ? 2 : 1;
-    double rows = (double)cell->train.micro_batch * cell->size.context;
-    double floats = (recompute ? 1 : cell->size.layers) * (norms * d + d + ff) + d + 3 * d + ff_in;
-    double weights = ranks == 1 ? (double)cell_parameters_total(cell) : largest_unit(cell);
-    return cell->train.precision == PRECISION_BF16 ? 2 * (2 * weights + rows * floats) : 0;
-}
-
 /* Levels of the tree over a rank's micro-batches. */
 static double tree_levels(const struct cell *cell, int ranks)
 {
@@ -121,46 +107,87 @@ static double tree_levels(const struct cell *cell, int ranks)
     return levels;
 }
 
+/* A rank's part of a unit of `floats`: whole chunks (study/shards.h). */
+static double part_of(double floats, int ranks)
+{
+    const double part = CHUNK * ceil(floats / ranks / CHUNK);
+    return ranks == 1 || part > floats ? floats : part;
+}
+
+/* The most that a rank holds of all units. */
+static double largest_part(const struct cell *cell, const struct cost_units *units, int ranks)
+{
+    double sites = 0;
+    for (int i = 0; i < COST_SITES; i++) {
+        sites += part_of(units->site[i], ranks);
+    }
+    return part_of(units->embedding, ranks) + cell->size.layers * sites +
+           part_of(units->head, ranks);
+}
+
+/* Of bf16 training: the unused halves of the activations that are packed for the matmuls: normalized inputs, attention,
+ * activated, and the gradients of q k v and hidden. */
+static double packed_activations(const struct cell *cell, bool recompute)
+{
+    double d = cell->size.d_model;
+    double ff = cell->size.d_ff;
+    double ff_in = cell->model.activation == ACTIVATION_SWIGLU ? 2 * ff : ff;
+    double norms = cell->model.block == BLOCK_SEQUENTIAL ? 2 : 1;
+    double rows = (double)cell->train.micro_batch * cell->size.context;
+    double layers = recompute ? 1 : cell->size.layers;
+    return 2 * rows * (layers * (norms * d + d + ff) + d + 3 * d + ff_in);
+}
+
+/* Bytes of an evaluation beside what lasts; `rounded`: those of the weights in the half type. */
+static double evaluation_memory(const struct cell *cell, int ranks, double rounded)
+{
+    const double rows = (double)cell->train.micro_batch * cell->size.context;
+    const double logits = 16 * rows * cell->model.vocabulary;
+    const double windows = rounded + quantizers_memory(cell, ranks) + gptq_memory(cell) + logits;
+    return model_memory(cell, rows, false, false) +
+           larger(windows, probe_memory(cell, rows, ranks));
+}
+
 /*
- * P = all parameters, M = those of the quantized sites, U = those of the largest unit, R = ranks.
+ * P = all parameters, M = those of the quantized sites, U = those of the largest unit (study/layout.h), R = ranks.
  *
- *     training     4P/R master weights, 8P/R two moments, 4P/R per level of the tree over micro-batches;
- *                  activations and their gradients of one micro-batch
- *       R = 1      4P copy rounded to the half type (bf16, fp16)
- *       R > 1      two gathered units, 4U each, the second for what comes next; 4U rounded to the half type; 4U gradient of a
- *                  unit and 2U on its way to its owners
- *     evaluation   the rounded copy, or units, again; per quantizer of the checkpoint M codes (4M where weights
- *                  stay full and the inputs are transformed) and a scale per group of weights, over R; activations of
+ *     always       4P/R master weights, 8P/R two moments and a sum per chunk of the gradient; R > 1: 8U for two gathered units, the second
+ *                  one for what comes next, and what messages take
+ *     training     4P/R per level of the tree over micro-batches; activations and their gradients of one micro-batch;
+ *                  the weights rounded to the half type (bf16, fp16), 4P or, with R > 1, 4U at a time; R > 1: 8U for the gradients of two
+ *                  units, the second one on its way to its owners
+ *     evaluation   the rounded copy again; per quantizer of the checkpoint M/R codes (4M/R where weights
+ *                  stay full and the inputs are transformed) and scales, R > 1: and a whole block of them; activations of
  *                  one micro-batch of windows, and the full model's probabilities of it and their logarithms in fp64; with
  *                  GPTQ Gram matrices of some layers, a factor of one and its site's weights, in fp64; after that the
  *                  probes, in place of all this but the activations
  *
- * Both are alive at a checkpoint; the last one has all quantizers.
+ * What training needs is given back while a checkpoint is evaluated; the last one has all quantizers.
  */
 void memory_of(const struct cell *cell, int ranks, bool recompute, struct memory *memory)
 {
-    const double all = (double)cell_parameters_total(cell), part = all / ranks;
+    enum { MESSAGES = 8 << 20 }; /* TEAM_MEMORY of mpi/team.h */
+    struct cost_units units;
+    cost_units(cell, &units);
+    const bool team = ranks > 1, half = cell->train.precision != PRECISION_FP32;
+    const double all = (double)cell_parameters_total(cell);
+    const double part = largest_part(cell, &units, ranks);
     const double rows = (double)cell->train.micro_batch * cell->size.context;
-    const double unit = largest_unit(cell);
-    const double rounded = 4 * converted(cell, ranks == 1 ? all : unit);
-    const double units = ranks == 1 ? 0 : 2 * 4 * unit;
-    double quantized = 0;
-    for (int q = 0; q < cell->evaluate.quantizers; q++) {
-        quantized += quantizer_memory(cell, &cell->evaluate.quantizer[q]);
-    }
+    const double rounded = half ? 4 * (team ? units.largest : all) : 0;
     *memory = (struct memory){
         .weights = 4 * part,
-        .moments = 8 * part,
-        .gathered = units + rounded,
-        .gradients = 4 * part * tree_levels(cell, ranks) + (ranks == 1 ? 0 : 6 * unit),
+        .moments = 8 * part + 8 * all / CHUNK,
+        .gathered = team ? 8 * units.largest + MESSAGES : 0,
+        .rounded = rounded,
+        .gradients = 4 * part * tree_levels(cell, ranks) + (team ? 8 * units.largest : 0),
         .activations = model_memory(cell, rows, true, recompute),
-        .evaluation = model_memory(cell, rows, false, false) +
-                      larger(rounded + quantized / ranks + gptq_memory(cell) +
-                                 16 * rows * cell->model.vocabulary,
-                             probe_memory(cell, rows)),
-        .packed = packed_memory(cell, ranks, recompute),
+        .evaluation = evaluation_memory(cell, ranks, rounded),
     };
-    memory->training = memory->weights + memory->moments + memory->gathered + memory->gradients +
-                       memory->activations;
-    memory->peak = memory->training + memory->evaluation;
+    const double training = rounded + memory->gradients + memory->activations;
+    const double changing = larger(training, memory->evaluation);
+    memory->peak = memory->weights + memory->moments + memory->gathered + changing;
+    if (cell->train.precision == PRECISION_BF16) {
+        const double touched = training - rounded / 2 - packed_activations(cell, recompute);
+        memory->packed = changing - larger(touched, evaluation_memory(cell, ranks, rounded / 2));
+    }
 }

@@ -6,14 +6,13 @@
 
 /* Bytes of each rank of the team. */
 struct memory {
-    double weights;  /* fp32 master weights, its part of them */
-    double moments;  /* AdamW's two, its part */
-    double gathered; /* whole weights for matmuls: of all units (team of one), or of those in use */
-    double
-        gradients; /* open levels of the tree over micro-batches, and a unit's before it is shared out */
-    double activations; /* of one micro-batch, and their gradients */
-    double evaluation;  /* a checkpoint's evaluation, on top of what training keeps meanwhile */
-    double training;    /* all but evaluation */
+    double weights;   /* fp32 master weights, its part of them */
+    double moments;   /* AdamW's two, its part, and what the gradient's norm takes */
+    double gathered;  /* a team's units in use, whole, and messages */
+    double rounded;   /* weights rounded to the half type: all, or a team's unit in use */
+    double gradients; /* open levels of the tree over micro-batches, and whole units on their way */
+    double activations; /* of one micro-batch in training, and their gradients */
+    double evaluation;  /* a checkpoint's evaluation, in place of the last three */
     double peak;        /* of the cell; the process and the text come on top (cost_process_bytes) */
     double packed;      /* of the peak, what a CPU with bf16 instructions does not touch */
 };

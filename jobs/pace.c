@@ -6,6 +6,12 @@
 #include "jobs/cost_parts.h"
 
 enum { FLOAT_BYTES = 4, DOUBLE_BYTES = 8 };
+enum { CHUNK = 4096 }; /* SHARDS_CHUNK of study/shards.h: the norm's sums */
+
+static double count_units(const struct cell *cell)
+{
+    return (double)cell->size.layers * COST_SITES + 2;
+}
 
 /* What a rank sends to make a whole of `ranks` parts, or parts of a whole. */
 static double share(double whole, int ranks)
@@ -34,7 +40,7 @@ static void evaluation(const struct cell *cell, int ranks, const struct pace_mac
     cost_passes(cell, &passes);
     const double sites = cell->size.layers * cost_block_weights(cell);
     const double full = FLOAT_BYTES * (double)cell_parameters_total(cell);
-    const double quantized = full - (FLOAT_BYTES - 1) * sites;
+    const double quantized = full + sites; /* of a unit biases and LayerNorms are needed, too */
     const double windows = turns(cell, cell->evaluate.windows, ranks);
     const double calibration = turns(cell, cell->evaluate.calibration_windows, ranks);
     const double probes = turns(cell, cost_probe_windows(cell), ranks);
@@ -45,10 +51,41 @@ static void evaluation(const struct cell *cell, int ranks, const struct pace_mac
         share(windows * (passes.full * full + passes.quantized * quantized) +
                   (calibration * passes.calibration + probes * passes.probes) * full,
               ranks);
-    const double messages = all * (cell->size.layers + 2) * rounds(ranks);
+    const double messages = all * count_units(cell) * rounds(ranks);
     const double compute = cost.evaluate_flops * fmin(1, busiest) / machine->flops;
     pace->evaluated = network;
     pace->evaluate = fmax(compute, network / machine->bandwidth + messages * machine->latency);
+}
+
+/* Transfers of a micro-batch: floats of the whole, and how many. */
+struct transfers {
+    double floats, count;
+};
+
+/* Parameters: all units forward, a block's backward (the last one's ffn_out is still there); what computing activations
+ * again has pushed out. A tied head has the embedding gathered once more. */
+static struct transfers gathers(const struct cell *cell, const struct cost_units *units,
+                                bool recompute)
+{
+    const double layers = cell->size.layers;
+    double block = 0;
+    for (int i = 0; i < COST_SITES; i++) {
+        block += units->site[i];
+    }
+    struct transfers t = {.floats = units->embedding + units->head + 2 * layers * block,
+                          .count = 2 + 2 * layers * COST_SITES};
+    if (cell->model.tied) {
+        t.floats += units->embedding;
+        t.count += 1;
+    } else {
+        t.floats -= units->site[COST_SITES - 1];
+        t.count -= 1;
+    }
+    if (recompute) {
+        t.floats += (layers - 1) * (units->site[0] + units->site[1]);
+        t.count += 2 * (layers - 1);
+    }
+    return t;
 }
 
 void pace_of(const struct cell *cell, int ranks, bool recompute, const struct pace_machine *machine,
@@ -56,26 +93,23 @@ void pace_of(const struct cell *cell, int ranks, bool recompute, const struct pa
 {
     const double mine = (double)(cell->train.batch / cell->train.micro_batch) / ranks;
     const double all = (double)cell_parameters_total(cell);
-    const double embedding = (double)cell->size.d_model *
-                             (cell->model.vocabulary +
-                              (cell->model.position == POSITION_LEARNED ? cell->size.context : 0));
-    /* A tied head gathers the embedding once more, and adds its gradient to the embedding's own. */
-    const double again = cell->model.tied ? (double)cell->size.d_model * cell->model.vocabulary : 0;
-    const double units = cell->size.layers + 2;
+    const double sequences = mine * cell->train.micro_batch, reductions = count_units(cell);
+    struct cost_units units;
+    cost_units(cell, &units);
+    const struct transfers gather = gathers(cell, &units, recompute);
+    const double embedding = share(FLOAT_BYTES * units.embedding, ranks);
     *pace = (struct pace){0};
     pace->step_flops =
-        cost_forward_flops(cell) * (recompute ? 4 : 3) * mine * cell->train.micro_batch;
-    pace->gathered = 2 * mine * share(FLOAT_BYTES * (all + again), ranks);
+        (3 * cost_forward_flops(cell) + (recompute ? cost_recompute_flops(cell) : 0)) * sequences;
+    pace->gathered = mine * share(FLOAT_BYTES * gather.floats, ranks);
     pace->reduced = mine * share(FLOAT_BYTES * all, ranks);
-    pace->norms = 2 * DOUBLE_BYTES * rounds(ranks);
-    pace->messages =
-        (3 * units + (cell->model.tied ? 2 : 0)) * mine * rounds(ranks) + 2 * rounds(ranks);
+    pace->norms = DOUBLE_BYTES * (ceil(all / CHUNK) + 1) * rounds(ranks);
+    pace->messages = ((gather.count + reductions) * mine + 2) * rounds(ranks);
     pace->compute = pace->step_flops / machine->flops;
     pace->network = (pace->gathered + pace->reduced + pace->norms) / machine->bandwidth +
                     pace->messages * machine->latency;
-    pace->exposed =
-        (mine * 2 * share(FLOAT_BYTES * embedding, ranks) + pace->norms) / machine->bandwidth +
-        (2 * mine + 2) * rounds(ranks) * machine->latency;
+    pace->exposed = ((mine + 1) * embedding + pace->norms) / machine->bandwidth +
+                    (mine + 1 + 2) * rounds(ranks) * machine->latency;
     pace->step = fmax(pace->compute, pace->network - pace->exposed) + pace->exposed;
     pace->tokens = (double)cell->train.batch * cell->size.context / pace->step;
     pace->train = pace->step * (double)cell->train.steps;

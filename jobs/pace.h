@@ -2,14 +2,15 @@
  * How fast a team of ranks trains and evaluates a cell: operations, bytes on the network, seconds.
  *
  * A step of a team of R ranks shares out its micro-batches, m = batch / micro_batch / R for each rank. In each of them
- * every rank gathers every unit of the parameters twice, for the forward and for the backward pass (recomputed activations
- * use the latter), and hands over every unit's gradient once. With recursive halving and doubling a rank sends (and receives) n·(1 − 1/R) of n
- * numbers in log2 R messages. Bytes and latencies add up to the network's seconds. The next unit travels while one is computed, so that
+ * every rank gathers every unit of the parameters (study/layout.h) for the forward pass, those of the blocks again for the
+ * backward pass, and some for a third time where activations are computed again; and it hands over every unit's gradient once. With recursive
+ * halving and doubling a rank sends (and receives) n·(1 − 1/R) of n numbers in log2 R rounds. Bytes and a latency per round add
+ * up to the network's seconds. The next unit travels while one is computed, so that
  *
  *     step = max(compute, network) + what nothing overlaps
  *
- * where the latter is a micro-batch's first gather and its last reduction (embeddings), and the sum of the gradient's norm. Nothing else
- * is counted: element-wise work, AdamW, reading text. A rate that was measured in whole runs covers those.
+ * where the latter is the embedding's gathering in each micro-batch, its last reduction, and the sums of the gradient's norm. Nothing
+ * else is counted: element-wise work, AdamW, reading text. A rate that was measured in whole runs covers those.
  */
 #ifndef JOBS_PACE_H
 #define JOBS_PACE_H
@@ -23,16 +24,16 @@ struct pace_machine {
 };
 
 struct pace {
-    double step_flops; /* of a rank: forward, backward, and forward again where recomputed */
-    double gathered;   /* bytes that a rank sends per step: parameters, twice per micro-batch */
-    double reduced;    /* gradients */
-    double norms;      /* the gradient's norm and the loss */
-    double messages;   /* that a rank sends per step */
-    double compute;    /* seconds of a step: matmuls and attention */
-    double network;    /* all messages, one after the other */
-    double exposed;    /* of these, what is waited for in any case */
-    double step;       /* seconds of a step */
-    double tokens;     /* trained per second */
+    double step_flops;      /* of a rank: forward, backward, and forward again where recomputed */
+    double gathered;        /* bytes that a rank sends per step: parameters */
+    double reduced;         /* gradients */
+    double norms;           /* the gradient's norm and the loss */
+    double messages;        /* rounds per step */
+    double compute;         /* seconds of a step: matmuls and attention */
+    double network;         /* all messages, one after the other */
+    double exposed;         /* of these, what is waited for in any case */
+    double step;            /* seconds of a step */
+    double tokens;          /* trained per second */
     double train, evaluate; /* seconds of the whole run */
     double evaluated;       /* bytes that a rank sends in all evaluations */
     double checkpoint;      /* bytes of a checkpoint, all ranks together: weights and moments */

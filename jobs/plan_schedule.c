@@ -68,23 +68,27 @@ static void print_chart(FILE *out, const struct plan *plan, const struct plan_in
     fputs("share of the workers on each size: . below 5 %, 1 to 9 tenths, # all\n\n", out);
 }
 
-/* The cells that run at once, against the memory here: a cluster's nodes are not known to this program. */
-static void print_memory(FILE *out, const struct plan *plan, const struct plan_interval *interval,
-                         int intervals)
+static double workers_per_node(const struct plan *plan)
+{
+    const long here = sysconf(_SC_NPROCESSORS_ONLN);
+    return plan->machine.ranks_per_node > 0 ? plan->machine.ranks_per_node
+                                            : (here > 0 ? (double)here : 1);
+}
+
+/* What a node needs, against the memory here: a cluster's nodes are not known to this program. */
+static void print_memory(FILE *out, const struct plan *plan)
 {
     double most = 0;
-    int wide = 0;
-    char need[BYTES_TEXT], have[BYTES_TEXT];
+    char rank[BYTES_TEXT], need[BYTES_TEXT], have[BYTES_TEXT];
     const double here = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    for (int i = 0; i < intervals; i++) {
-        const struct width *width = &plan->cell[interval[i].cell].width;
-        most = fmax(most, width->bytes);
-        wide = interval[i].start == 0 ? wide + interval[i].ranks : wide;
+    const double at_once = fmin(workers_per_node(plan), plan->workers);
+    for (int i = 0; i < plan->count; i++) {
+        most = fmax(most, plan->process + plan->cell[i].width.bytes);
     }
-    most = (most + plan->process) * wide;
-    fprintf(out, "Memory of %d worker%s at once: at most %s; this machine has %s%s\n", wide,
-            wide == 1 ? "" : "s", bytes_text(most, need), bytes_text(here, have),
-            most > here ? ", so they do not fit here: use fewer ranks or larger nodes" : "");
+    fprintf(out,
+            "Memory: at most %s for a worker, %s for the %.0f of a node; this machine has %s%s\n",
+            bytes_text(most, rank), bytes_text(most * at_once, need), at_once,
+            bytes_text(here, have), most * at_once > here ? ", too little" : "");
 }
 
 static void print_rates(FILE *out, const struct plan *plan)
@@ -103,7 +107,7 @@ int plan_print_schedule(struct error *err, FILE *out, const struct plan *plan,
                         const struct plan_interval *interval, int intervals)
 {
     int status = STATUS_OK;
-    char span[PLAN_TEXT], bound[PLAN_TEXT], per_node[PLAN_TEXT];
+    char span[PLAN_TEXT], bound[PLAN_TEXT];
     const struct plan_machine *m = &plan->machine;
     double makespan = 0, busy = 0, longest = 0;
     int widened = 0;
@@ -120,8 +124,7 @@ int plan_print_schedule(struct error *err, FILE *out, const struct plan *plan,
         work += plan->cell[i].seconds * plan->cell[i].width.ranks;
     }
     const double least = fmax(work / plan->workers, widened > 0 ? 0 : longest);
-    const long here = sysconf(_SC_NPROCESSORS_ONLN);
-    const double node = m->ranks_per_node > 0 ? m->ranks_per_node : here > 0 ? (double)here : 1;
+    const double node = workers_per_node(plan);
     const double nodes = ceil(plan->workers / node); /* the coordinator sleeps: it needs no core */
     print_chart(out, plan, interval, intervals, makespan, share);
     fprintf(out, "%d cells on %d worker%s: %s, by the rules of the run itself; not less than %s\n",
@@ -131,13 +134,10 @@ int plan_print_schedule(struct error *err, FILE *out, const struct plan *plan,
         fprintf(out, "(at the end, %d time%s, idle workers make a running cell's team larger)\n",
                 widened, widened == 1 ? "" : "s");
     }
-    fprintf(
-        out, "%.3g core-hours; %.3g node-hours on %.0f node%s of %s\n", busy / 3600,
-        nodes * makespan / 3600, nodes, nodes == 1 ? "" : "s",
-        m->ranks_per_node > 0
-            ? (snprintf(per_node, sizeof per_node, "%d workers", m->ranks_per_node), per_node)
-            : (snprintf(per_node, sizeof per_node, "%.0f cores like this one", node), per_node));
-    print_memory(out, plan, interval, intervals);
+    fprintf(out, "%.3g core-hours; %.3g node-hours on %.0f node%s of %.0f %s\n", busy / 3600,
+            nodes * makespan / 3600, nodes, nodes == 1 ? "" : "s", node,
+            m->ranks_per_node > 0 ? "workers" : "cores like this one");
+    print_memory(out, plan);
     print_rates(out, plan);
 cleanup:
     free(share);

@@ -92,7 +92,7 @@ void plan_print_teams(FILE *out, const struct plan *plan)
     char process[BYTES_TEXT], text[BYTES_TEXT];
     struct row row[SPEC_SIZES];
     sum_rows(plan, row);
-    fprintf(out, "%-*s %6s %11s %11s %10s %9s %9s %9s %8s %10s\n", PLAN_NAME, "size", "ranks",
+    fprintf(out, "%-*s %6s %11s %11s %9s %8s %8s %8s %8s %10s\n", PLAN_NAME, "size", "ranks",
             "activations", "memory/rank", "sent/step", "compute", "network", "step", "tokens/s",
             "time");
     for (int s = 0; s < plan->spec->sizes; s++) {
@@ -106,7 +106,7 @@ void plan_print_teams(FILE *out, const struct plan *plan)
         struct pace pace;
         const struct width *width = &r->planned->width;
         pace_of(r->first, width->ranks, width->recompute, &machine, &pace);
-        fprintf(out, "%-*s %6d %11s %11s %10s %9s %9s %9s %8s %10s\n", PLAN_NAME,
+        fprintf(out, "%-*s %6d %11s %11s %9s %8s %8s %8s %8s %10s\n", PLAN_NAME,
                 r->first->size.name, width->ranks, width->recompute ? "again" : "kept",
                 bytes_text(r->memory, memory),
                 bytes_text(pace.gathered + pace.reduced + pace.norms, sent),
@@ -116,9 +116,9 @@ void plan_print_teams(FILE *out, const struct plan *plan)
     }
     fprintf(out,
             "Ranks work on one cell together; memory is the peak of each, with %s for program, "
-            "libraries\nand text (of which text: %s)%s. Sent: by each rank, parameters and "
-            "gradients.\nA step takes the longer of compute and network, and what nothing "
-            "overlaps; time is the mean of a cell.\n\n",
+            "libraries\nand text (of which text: %s)%s.\nSent: by each rank, parameters and "
+            "gradients. A step takes the longer of compute and network, and\nwhat nothing "
+            "overlaps. Time is the mean of a cell.\n\n",
             bytes_text(plan->process, process), bytes_text(plan->text, text),
             m->packs_bf16 ? ", on a CPU with bf16 instructions like this one" : "");
 }
@@ -136,7 +136,7 @@ static void print_team(FILE *out, const struct plan *plan, const struct row *row
     fprintf(
         out, "%6d %10s %10s %10s %10s %10s %11s %11s%s %10s%s\n", ranks,
         bytes_text(keeps.weights + keeps.moments, state), bytes_text(keeps.gradients, gradients),
-        bytes_text(keeps.gathered, gathered), bytes_text(keeps.activations, kept),
+        bytes_text(keeps.gathered + keeps.rounded, gathered), bytes_text(keeps.activations, kept),
         bytes_text(computes.activations, again), bytes_text(keeps.evaluation, evaluation),
         bytes_text(plan->process + keeps.peak, peak_kept), chosen && !width->recompute ? "*" : " ",
         bytes_text(plan->process + computes.peak, peak_again),

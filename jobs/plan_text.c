@@ -48,6 +48,7 @@ const char *plan_time(double seconds, char out[PLAN_TEXT])
             return out;
         }
     }
-    snprintf(out, PLAN_TEXT, "%.3g years", seconds / (86400 * 365.25));
+    const double years = seconds / (86400 * 365.25);
+    snprintf(out, PLAN_TEXT, years < 99.95 ? "%.3g years" : "%.0f years", years);
     return out;
 }

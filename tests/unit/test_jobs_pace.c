@@ -6,9 +6,13 @@
 #include "jobs/pace.h"
 #include "tests/unit/jobs_fixture.h"
 
-/* 2 × 16 in sequential blocks: a block has 3·16² + 16² + 2·4·16² = 3072 weights, 9·16 biases and 4·16 of LayerNorms. */
+/* 2 × 16 in sequential blocks: weights, biases and, before qkv and ffn_in, LayerNorms. */
 enum {
-    BLOCK = 3072 + 9 * 16 + 4 * 16,
+    QKV = 3 * 256 + 3 * 16 + 2 * 16,
+    ATTN_OUT = 256 + 16,
+    FFN_IN = 4 * 256 + 4 * 16 + 2 * 16,
+    FFN_OUT = 4 * 256 + 16,
+    BLOCK = QKV + ATTN_OUT + FFN_IN + FFN_OUT,
     EMBEDDING = 256 * 16,
     HEAD = EMBEDDING + 2 * 16,
     ALL = EMBEDDING + 2 * BLOCK + HEAD,
@@ -41,18 +45,21 @@ static void step(void **state)
     assert_near(pace.tokens, 1024 / pace.step, 1e-3);
     assert_near(pace.train, 64 * pace.step, 1e-12);
     pace_of(&cell, 4, true, &FAST_NETWORK, &pace);
-    assert_near(pace.step_flops, 4 * forward * 8, 0);
+    /* Of one block of two, again: qkv, attention, its output (of the sequential block), ffn_in. */
+    const double again = 2.0 * 32 * (3 * 256 + 256 + 4 * 256) + 4 * 16 * (32 * 33 / 2);
+    assert_near(pace.step_flops, (3 * forward + again) * 8, 0);
 
     pace_of(&cell, 4, false, &FAST_RANK, &pace);
-    /* Twice two micro-batches, 3/4 of all fp32 parameters; gradients half of that. */
-    assert_near(pace.gathered, 2 * 2 * 0.75 * 4 * ALL, 0);
+    /* Two micro-batches, 3/4 of everything as fp32, and of the blocks again but for the last matrix. */
+    const double gathered = ALL + 2 * BLOCK - FFN_OUT;
+    assert_near(pace.gathered, 2 * 0.75 * 4 * gathered, 0);
     assert_near(pace.reduced, 2 * 0.75 * 4 * ALL, 0);
-    /* Four units, each with two gathers and a reduction of two messages, in two micro-batches; norm and loss. */
-    assert_near(pace.messages, 4 * 3 * 2 * 2 + 2 * 2, 0);
-    assert_near(pace.norms, 2 * 2 * 8, 0);
+    /* Ten units forward, seven backward, ten reductions in two rounds, for two micro-batches; norm and loss. */
+    assert_near(pace.messages, (10 + 7 + 10) * 2 * 2 + 2 * 2, 0);
+    assert_near(pace.norms, 2 * 8 * (4 + 1), 0); /* sums of four chunks, and the loss */
     const double bytes = pace.gathered + pace.reduced + pace.norms;
-    assert_near(pace.network, bytes / 1e9 + 52e-6, 1e-12);
-    assert_near(pace.exposed, (2 * 2 * 0.75 * 4 * EMBEDDING + 32) / 1e9 + (4 + 2) * 2e-6, 1e-12);
+    assert_near(pace.network, bytes / 1e9 + 112e-6, 1e-12);
+    assert_near(pace.exposed, (3 * 0.75 * 4 * EMBEDDING + 80) / 1e9 + 5 * 2e-6, 1e-12);
     assert_near(pace.step, pace.network, 1e-12);
     assert_near(pace.checkpoint, 12.0 * ALL, 0);
 
@@ -62,9 +69,12 @@ static void step(void **state)
     assert_near(pace.step, fmax(pace.compute, pace.network - pace.exposed) + pace.exposed, 1e-15);
     assert_true(pace.step < pace.compute + pace.network);
 
+    pace_of(&cell, 4, true, &FAST_RANK, &pace); /* of one block */
+    assert_near(pace.gathered, 2 * 0.75 * 4 * (gathered + QKV + ATTN_OUT), 0);
+
     cell.model.tied = true; /* the embedding is gathered for the head, too */
     pace_of(&cell, 4, false, &FAST_RANK, &pace);
-    assert_near(pace.gathered, 2 * 2 * 0.75 * 4 * ALL, 0);
+    assert_near(pace.gathered, 2 * 0.75 * 4 * (ALL + 2 * BLOCK), 0);
     assert_near(pace.reduced, 2 * 0.75 * 4 * (ALL - EMBEDDING), 0);
 }
 
@@ -92,9 +102,9 @@ static void evaluation(void **state)
     pace_of(&cell, 1, false, &FAST_NETWORK, &one);
     pace_of(&cell, 4, false, &FAST_NETWORK, &pace);
     assert_near(pace.evaluate, one.evaluate * 28 / 100, 1e-12);
-    /* Full and w8a8, one byte per weight of a site. Of 8 calibration windows: full twice, w8a8. 64 windows of probes, three times. */
+    /* Full and w8a8, with a byte more per weight of a site. Of 8 calibration windows: full twice, w8a8. 64 windows of probes, three times. */
     pace_of(&cell, 4, false, &FAST_RANK, &pace);
-    const double full = 4.0 * ALL, quantized = full - 3 * 2 * 3072;
+    const double full = 4.0 * ALL, quantized = full + 2 * 3072;
     assert_near(pace.evaluated, 0.75 * (7 * (full + quantized) + 1 * 3 * full + 4 * 3 * full),
                 1e-6);
 }
@@ -120,22 +130,38 @@ static void memory(void **state)
     (void)state;
     struct memory one, four, again;
     struct cell cell = example();
+    cell.size.d_model = 512; /* pieces of a matrix are whole chunks of 4096 */
+    cell.size.d_ff = 2048;
+    const double d = 512, block = 12 * d * d,
+                 sums = 8.0 * (double)cell_parameters_total(&cell) / 4096;
+    const double weights = 2 * block + 2 * 256 * d, others = 2 * 13 * d + 2 * d;
     memory_of(&cell, 1, false, &one);
     memory_of(&cell, 4, false, &four);
     memory_of(&cell, 4, true, &again);
-    assert_near(one.weights, 4 * ALL, 0);
-    assert_near(one.moments, 8 * ALL, 0);
+    assert_near(one.weights, 4 * (weights + others), 0);
+    assert_near(one.moments, 8 * (weights + others) + sums, 1e-6);
     assert_near(one.gathered, 0, 0);
-    assert_near(one.gradients, 4 * 4 * ALL, 0); /* eight micro-batches: a tree of four levels */
-    assert_near(four.weights, ALL, 0);
-    assert_near(four.moments, 2 * ALL, 0);
-    assert_near(four.gathered, 2 * 4 * HEAD, 0);
-    assert_near(four.gradients, 2 * ALL + 6 * HEAD, 0); /* two: two levels */
+    assert_near(one.gradients, 4 * one.weights, 0); /* eight micro-batches: a tree of four levels */
+    /* Biases and LayerNorms of a unit fill another chunk in one of its pieces. */
+    assert_near(four.weights, 4 * (weights / 4 + (2 * 4 + 1) * 4096), 0);
+    assert_near(four.moments, 2 * four.weights + sums, 1e-6);
+    const double unit = 4 * d * d + 4 * d + 2 * d; /* ffn_in */
+    assert_near(four.gathered, 2 * 4 * unit + (8 << 20), 0);
+    assert_near(four.gradients, 2 * four.weights + 2 * 4 * unit, 0); /* two: two levels */
     assert_near(four.activations, one.activations, 0);
     assert_true(again.activations < four.activations);
-    assert_near(four.training,
-                four.weights + four.moments + four.gathered + four.gradients + four.activations, 0);
-    assert_near(four.peak, four.training + four.evaluation, 0);
+    assert_true(four.evaluation < one.evaluation);
+    const double lasting = four.weights + four.moments + four.gathered;
+    assert_near(four.peak,
+                lasting + fmax(four.rounded + four.gradients + four.activations, four.evaluation),
+                1);
+    assert_true(four.peak < one.peak && four.rounded == 0 && four.packed == 0);
+    cell.train.precision = PRECISION_BF16;
+    memory_of(&cell, 1, false, &one);
+    memory_of(&cell, 4, false, &four);
+    assert_near(one.rounded, one.weights, 0);
+    assert_near(four.rounded, 4 * unit, 0);
+    assert_true(one.packed > one.rounded / 2 && four.packed > four.rounded / 2);
 }
 
 /* 52 billion parameters do not fit an int, nor their bytes. */
@@ -154,11 +180,12 @@ static void large(void **state)
     assert_true(cell_parameters_total(&cell) == parameters + 2LL * 256 * 8192);
     assert_true(cell.tokens >= 20 * parameters && cell.tokens < 20 * parameters + 2097152);
     memory_of(&cell, 1024, true, &memory);
-    assert_near(memory.weights, 4.0 * (double)cell_parameters_total(&cell) / 1024, 1);
+    assert_near(memory.weights / 4 * 1024 / (double)cell_parameters_total(&cell), 1, 0.02);
     memory_of(&cell, 1, false, &memory);
     assert_true(memory.peak > 48.0 * (double)parameters && memory.peak < 90.0 * (double)parameters);
     pace_of(&cell, 1024, true, &(struct pace_machine){1e12, 1e9, 1e-5}, &pace);
-    assert_near(pace.gathered / (2 * 2 * 4.0 * (double)cell_parameters_total(&cell)), 1, 1e-3);
+    /* Two micro-batches, twice all blocks, a third of them for a third time. */
+    assert_near(pace.gathered / (2 * 4.0 * (double)parameters), 2 + 1.0 / 3, 0.02);
     assert_near(pace.checkpoint, 12.0 * (double)cell_parameters_total(&cell), 1e3);
 }
 

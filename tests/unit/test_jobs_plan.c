@@ -19,16 +19,35 @@ struct planned {
     int count;
 };
 
-static struct planned plan_of(const char *path, const struct plan_machine *machine)
+static struct planned plan_of_spec(struct spec *spec, const struct plan_machine *machine)
 {
     struct error err = {0};
-    struct planned p = {0};
-    if (spec_read(&err, path, &p.spec) != STATUS_OK ||
-        spec_cells(&err, p.spec, &p.cells, &p.count) != STATUS_OK ||
+    struct planned p = {.spec = spec};
+    if (spec_cells(&err, p.spec, &p.cells, &p.count) != STATUS_OK ||
         plan_create(&err, p.spec, p.cells, p.count, machine, &p.plan) != STATUS_OK) {
         fail_msg("%s", err.message);
     }
     return p;
+}
+
+static struct planned plan_of(const char *path, const struct plan_machine *machine)
+{
+    struct error err = {0};
+    struct spec *spec = NULL;
+    if (spec_read(&err, path, &spec) != STATUS_OK) {
+        fail_msg("%s", err.message);
+    }
+    return plan_of_spec(spec, machine);
+}
+
+static struct planned plan_of_text(const char *text, const struct plan_machine *machine)
+{
+    struct error err = {0};
+    struct spec *spec = NULL;
+    if (fixture_read(&err, text, strlen(text), &spec) != STATUS_OK) {
+        fail_msg("%s", err.message);
+    }
+    return plan_of_spec(spec, machine);
 }
 
 static void planned_free(struct planned *p)
@@ -146,41 +165,55 @@ static void chart(void **state)
 static void teams(void **state)
 {
     (void)state;
+    static const char study[] =
+        "sizes:\n"
+        "  - {name: small, layers: 2, d_model: 64, heads: 2, context: 64, learning_rate: 1.0e-3}\n"
+        "  - {name: large, layers: 8, d_model: 512, heads: 8, context: 64, learning_rate: 1.0e-3}\n"
+        "base: {tokens: 65536}\nseeds: 1\ndata: {files: [text.txt]}\n"
+        "train: {batch_tokens: 256, micro_batch_tokens: 64}\n";
+    enum { SMALL, LARGE };
     struct memory memory;
     struct plan_machine machine = MACHINE;
-    struct planned free_of_limits = plan_of(QUICK, &machine);
-    const struct cell *largest = &free_of_limits.cells[30];
-    memory_of(largest, 2, false, &memory);
-    machine.memory = free_of_limits.plan->process + memory.peak + 1;
-    struct planned p = plan_of(QUICK, &machine);
+    struct planned p = plan_of_text(study, &machine);
+    const struct cell large = p.cells[LARGE];
+    const double process = p.plan->process;
+    assert_int_equal(p.count, 2);
+    assert_int_equal(p.plan->cell[LARGE].width.ranks, 1);
+    assert_false(p.plan->cell[LARGE].width.recompute);
+    planned_free(&p);
+
+    memory_of(&large, 1, true, &memory);
+    machine.memory = process + memory.peak + 1;
+    p = plan_of_text(study, &machine);
     assert_int_equal(p.plan->refused, 0);
-    assert_int_equal(p.plan->cell[30].width.ranks, 1); /* computing activations again is enough */
-    assert_true(p.plan->cell[30].width.recompute);
-    assert_false(p.plan->cell[0].width.recompute);
+    assert_int_equal(p.plan->cell[LARGE].width.ranks, 1);
+    assert_true(p.plan->cell[LARGE].width.recompute);
+    assert_false(p.plan->cell[SMALL].width.recompute);
     planned_free(&p);
 
-    memory_of(largest, 2, true, &memory);
-    machine.memory = free_of_limits.plan->process + memory.peak + 1;
-    p = plan_of(QUICK, &machine);
-    assert_int_equal(p.plan->cell[30].width.ranks, 2);
-    assert_true(p.plan->cell[30].width.recompute);
+    machine.memory -= 2;
+    p = plan_of_text(study, &machine);
+    assert_int_equal(p.plan->cell[LARGE].width.ranks, 2);
+    assert_int_equal(p.plan->cell[LARGE].most, 4);
+    assert_int_equal(p.plan->cell[SMALL].width.ranks, 1);
     char *text = printed(&p, NULL, 0);
-    expect(text, "Memory of a rank, 3x96:");
+    expect(text, "Memory of a rank, large:");
     free(text);
     planned_free(&p);
 
-    machine.memory = free_of_limits.plan->process + memory.peak - 1;
-    p = plan_of(QUICK, &machine);
+    memory_of(&large, 2, true, &memory);
+    machine.memory = process + memory.peak - 1; /* there are two workers */
+    p = plan_of_text(study, &machine);
     assert_int_equal(p.plan->refused, 1);
-    assert_false(p.plan->cell[30].fits);
+    assert_true(p.plan->cell[SMALL].fits);
+    assert_false(p.plan->cell[LARGE].fits);
     text = printed(&p, NULL, 0);
-    expect(text, "size 3x96: a cell needs ");
+    expect(text, "size large: a cell needs ");
     expect(text, "with 2 ranks and activations computed again");
-    expect(text, "no team is large enough");
-    expect(text, "3x96         does not fit, see below");
+    expect(text, "4 ranks per cell would do: start more ranks");
+    expect(text, "large        does not fit, see below");
     free(text);
     planned_free(&p);
-    planned_free(&free_of_limits);
 }
 
 /* What the scheduler makes of it =============================================================== */
