@@ -20,7 +20,7 @@ struct plan_machine {
     double gflops;      /* GFLOP/s of a rank */
     double bandwidth;   /* GB/s that a rank sends, and receives at the same time */
     double latency;     /* microseconds of a message */
-    bool given;         /* these three are not merely assumed */
+    const char *rates;  /* where these three are from: "given", "measured"; NULL: assumed */
     bool packs_bf16;    /* its CPUs have bf16 instructions, and the matmuls use them */
 };
 

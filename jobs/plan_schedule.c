@@ -94,13 +94,14 @@ static void print_memory(FILE *out, const struct plan *plan)
 static void print_rates(FILE *out, const struct plan *plan)
 {
     const struct plan_machine *m = &plan->machine;
-    fprintf(out, "Times %s %g GFLOP/s per rank", m->given ? "follow from" : "assume", m->gflops);
+    fprintf(out, "Times %s %.4g GFLOP/s per rank", m->rates ? "follow from" : "assume", m->gflops);
     if (plan->workers > 1) {
-        fprintf(out, ", %g GB/s to and from each, %g microseconds per message", m->bandwidth,
+        fprintf(out, ", %.3g GB/s to and from each, %.3g microseconds per message", m->bandwidth,
                 m->latency);
     }
-    fprintf(out, "%s.\nA run learns the real rates from its finished cells.\n",
-            m->given ? ", as given" : ":\nnothing was measured here (plan --measure does)");
+    fprintf(out, "%s%s.\nA run learns the real rates from its finished cells.\n",
+            m->rates ? ", as " : ":\nnothing was measured here (plan --measure does)",
+            m->rates ? m->rates : "");
 }
 
 int plan_print_schedule(struct error *err, FILE *out, const struct plan *plan,

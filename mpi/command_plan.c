@@ -1,10 +1,17 @@
+#include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include "jobs/plan.h"
 #include "mpi/cli.h"
 #include "mpi/commands.h"
 #include "mpi/forecast.h"
+#include "mpi/launcher.h"
+#include "mpi/measure.h"
+#include "mpi/transport.h"
 #include "study/gemm.h"
 
 static const char description[] =
@@ -13,9 +20,13 @@ static const char description[] =
     "which size runs. Runs nothing. Exit status 1 and the reasons when a size does not\n"
     "fit the ranks and the memory.\n"
     "\n"
+    "With --measure, in about a minute, what the ranks that it is started with compute\n"
+    "and send: mpirun -n N ptqscale plan STUDY.yaml --measure\n"
+    "\n"
     "    STUDY.yaml             the study file\n";
 
 static const double RESTART_SECONDS = 30; /* a checkpoint written and read: an assumption */
+static const double MEASURE_SECONDS = 20; /* for products; the network takes some more */
 
 /* When which cell runs, as the scheduler would do it. */
 static int make_schedule(struct error *err, const struct plan *plan,
@@ -60,10 +71,44 @@ cleanup:
     return status;
 }
 
+/* Measure what was not given, and say so. On ranks but the first *machine stays as it is. */
+static int measure(struct error *err, const struct spec *spec, const struct cell *cells, int count,
+                   struct plan_machine *machine)
+{
+    int status = STATUS_OK;
+    struct measured measured;
+    const bool team = launcher_present();
+#ifdef _OPENMP
+    omp_set_num_threads(1); /* as in a run */
+#endif
+    if (team) {
+        MPI_TRY(err, MPI_Init(NULL, NULL));
+    }
+    status = measure_rank(err, spec, cells, count, MEASURE_SECONDS, &measured);
+    if (status != STATUS_OK && team) { /* the others would wait for this rank */
+        fprintf(stderr, "ptqscale: %s\n", err->message);
+        MPI_Abort(MPI_COMM_WORLD, status);
+    }
+    TRY(status);
+    if (team) {
+        TRY(measure_network(err, &measured));
+        TRY(transport_finalize(err));
+    }
+    if (launcher_rank() == 0) {
+        measure_print(stdout, &measured);
+        machine->rates = "measured";
+        machine->gflops = machine->gflops > 0 ? machine->gflops : measured.gflops;
+        machine->bandwidth = machine->bandwidth > 0 ? machine->bandwidth : measured.bandwidth;
+        machine->latency = machine->latency > 0 ? machine->latency : measured.latency;
+    }
+cleanup:
+    return status;
+}
+
 int command_plan(struct error *err, int argc, char **argv)
 {
     int status = STATUS_OK;
-    bool helped = false, check = false;
+    bool helped = false, check = false, measures = false;
     int count = 0;
     struct plan_machine machine = {.ranks = 1};
     const struct plan_machine assumed = {.gflops = 60, .bandwidth = 1, .latency = 10};
@@ -85,12 +130,14 @@ int command_plan(struct error *err, int argc, char **argv)
          CLI_NUMBER, &machine.bandwidth, 0},
         {"latency", "L", "microseconds of a message beside its bytes (default 10)", CLI_NUMBER,
          &machine.latency, 0},
+        {"measure", NULL, "measure these three on the ranks that this is started with", CLI_FLAG,
+         &measures, 0},
         {"check", NULL, "check the study file, print nothing but its number of cells", CLI_FLAG,
          &check, 0},
     };
     const struct cli cli = {
         .command = "plan",
-        .arguments = "STUDY.yaml [--ranks N] [--memory BYTES] [OPTION ...]",
+        .arguments = "STUDY.yaml [OPTION ...]",
         .description = description,
         .option = option,
         .options = sizeof option / sizeof option[0],
@@ -101,6 +148,9 @@ int command_plan(struct error *err, int argc, char **argv)
     if (helped) {
         goto cleanup;
     }
+    if (launcher_rank() > 0 && !measures) {
+        goto cleanup; /* once is enough */
+    }
     TRY(spec_read(err, study, &spec));
     if (!check) {
         spec_fingerprint(NULL, spec); /* without it the plan says what is missing */
@@ -110,7 +160,13 @@ int command_plan(struct error *err, int argc, char **argv)
         printf("%s: %d cells, nothing to complain about\n", study, count);
         goto cleanup;
     }
-    machine.given = machine.gflops > 0;
+    machine.rates = machine.gflops > 0 ? "given" : NULL;
+    if (measures) {
+        TRY(measure(err, spec, cells, count, &machine));
+    }
+    if (launcher_rank() > 0) {
+        goto cleanup;
+    }
     machine.gflops = machine.gflops > 0 ? machine.gflops : assumed.gflops;
     machine.bandwidth = machine.bandwidth > 0 ? machine.bandwidth : assumed.bandwidth;
     machine.latency = machine.latency > 0 ? machine.latency : assumed.latency;

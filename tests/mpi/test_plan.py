@@ -4,7 +4,7 @@ import re
 import time
 import unittest
 
-from harness import SOURCE, RunTest, run
+from harness import SMOKE, SOURCE, RunTest, run
 
 PAPER = SOURCE / "jobs" / "paper.yaml"
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -95,6 +95,35 @@ class Plan(RunTest):
         self.assertEqual(int(cells), 4 * 18 * 256)
         self.assertLess(over, 1.1)
         self.assertLess(seconds, 30)
+
+
+class Measure(RunTest):
+    def check(self, ranks, options):
+        """Measured rates are said, used, and taken back as options."""
+        start = time.monotonic()
+        result = run("plan", SMOKE, "--measure", "--ranks", 3, ranks=ranks)
+        self.assert_exit(result, 0)
+        self.assertLess(time.monotonic() - start, 120)
+        said = re.search(r"^For the next plan: (.*)$", result.stdout, re.M).group(1).split()
+        self.assertEqual(said[::2], options)
+        self.assertTrue(all(float(value) > 0 for value in said[1::2]), said)
+        self.assertRegex(result.stdout, rf"Times follow from {said[1]} GFLOP/s per rank, .* as measured")
+        products = re.findall(r"^2x\d+ +matrix products in bf16 ([\d.]+) GFLOP/s, with all else of a block ([\d.]+)$",
+                              result.stdout, re.M)
+        self.assertEqual(len(products), 2)
+        again = run("plan", SMOKE, "--ranks", 3, *said)
+        self.assert_exit(again, 0)
+        self.assertIn(f"Times follow from {said[1]} GFLOP/s", again.stdout)
+        self.assertIn("as given", again.stdout)
+        return result.stdout
+
+    def test_one_rank_has_no_network(self):
+        text = self.check(None, ["--gflops"])
+        self.assertIn("no network to measure", text)
+
+    def test_two_ranks(self):
+        text = self.check(2, ["--gflops", "--bandwidth", "--latency"])
+        self.assertEqual(text.count("Measured on 2 ranks at once:"), 1)
 
 
 if __name__ == "__main__":
