@@ -44,25 +44,37 @@ static bool same(const struct cell *a, const struct cell *b)
            strcmp(a->size.name, b->size.name) == 0;
 }
 
+/* The widest team that the cell may have. */
+static int most_ranks(const struct plan *plan, const struct cell *cell)
+{
+    int most = 1;
+    while (2 * most <= plan->workers && 2 * most <= width_most(cell)) {
+        most *= 2;
+    }
+    return most;
+}
+
 static void choose(struct plan *plan, int i)
 {
-    const struct cell *cell = &plan->cells[i];
+    struct cell cell = plan->cells[i];
     const struct pace_machine machine = pace_machine(&plan->machine);
     struct plan_cell *planned = &plan->cell[i];
     struct error err = {0};
-    if (i > 0 && same(cell, &plan->cells[i - 1])) {
+    if (i > 0 && same(&cell, &plan->cells[i - 1])) {
         *planned = plan->cell[i - 1];
         return;
     }
-    planned->size = size_of(plan->spec, cell);
-    planned->most = cell->ranks > 0 ? cell->ranks : width_most(cell);
-    planned->fits = width_choose(&err, cell, width_memory(plan->machine.memory, plan->text),
+    /* One process is a team of one, whatever the study wants. */
+    cell.ranks = plan->machine.ranks > 1 ? cell.ranks : 1;
+    planned->size = size_of(plan->spec, &cell);
+    planned->most = most_ranks(plan, &cell);
+    planned->fits = width_choose(&err, &cell, width_memory(plan->machine.memory, plan->text),
                                  plan->workers, &planned->width) == STATUS_OK;
     if (planned->fits) {
         const int ranks = planned->width.ranks;
         const bool recompute = planned->width.recompute;
-        planned->seconds = pace_seconds(cell, ranks, recompute, &machine);
-        planned->gain = ranks < planned->most ? pace_gain(cell, ranks, recompute, &machine) : 0;
+        planned->seconds = pace_seconds(&cell, ranks, recompute, &machine);
+        planned->gain = ranks < planned->most ? pace_gain(&cell, ranks, recompute, &machine) : 0;
         return;
     }
     planned->width = (struct width){0};

@@ -29,7 +29,7 @@ struct plan_cell {
     int size;           /* index in the study */
     bool fits;          /* else the rest is 0 */
     struct width width; /* its team */
-    int most;           /* ranks that it can use */
+    int most;           /* ranks that it can use when its team is widened */
     double seconds;     /* on its team */
     double gain;        /* pace_gain */
 };

@@ -11,6 +11,7 @@
 
 #include "jobs/cost.h"
 #include "jobs/relocate.h"
+#include "jobs/width.h"
 #include "mpi/batch_script.h"
 #include "mpi/cli.h"
 #include "mpi/commands.h"
@@ -123,6 +124,24 @@ cleanup:
 
 /* ---- the study ---- */
 
+/* What the rank needs that needs most, on the teams that the cells will get. */
+static int find_memory(struct error *err, struct submission *s, const struct cell *cells)
+{
+    int status = STATUS_OK;
+    const double text = spec_text_bytes(s->spec);
+    const double limit = width_memory(s->spec->run.memory_per_rank, text);
+    const int workers =
+        s->batch.ntasks > 0 ? s->batch.ntasks : INT_MAX; /* nodes: as many as come */
+    for (int i = 0; i < s->cells; i++) {
+        struct width width;
+        TRY(width_choose(err, &cells[i], limit, workers, &width));
+        s->memory = width.bytes > s->memory ? width.bytes : s->memory;
+    }
+    s->memory += cost_process_bytes(text);
+cleanup:
+    return status;
+}
+
 /* Read and check it; each shard must have a cell. */
 static int read_study(struct error *err, struct submission *s)
 {
@@ -141,12 +160,7 @@ static int read_study(struct error *err, struct submission *s)
     CHECK(err, s->batch.shards <= s->cells, STATUS_USAGE,
           "submit: --array %d: the study has only %d cells; give at most one shard per cell",
           s->batch.shards, s->cells);
-    for (int i = 0; i < s->cells; i++) {
-        struct cost cost;
-        cost_of(&cells[i], &cost);
-        s->memory = cost.memory_bytes > s->memory ? cost.memory_bytes : s->memory;
-    }
-    s->memory += cost_process_bytes(spec_text_bytes(s->spec));
+    TRY(find_memory(err, s, cells));
 cleanup:
     free(cells);
     return status;

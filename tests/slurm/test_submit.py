@@ -47,6 +47,20 @@ class Script(RunTest):
         first = next(i for i, line in enumerate(lines) if line and not line.startswith("#"))
         self.assertLess(last, first, "a line for sbatch behind the first command is not read")
 
+    def test_memory_is_that_of_the_teams(self):
+        needs = []
+        for run_section in ("", "run: {memory_per_rank: 2GiB}\n"):
+            self.study.write_text(
+                "sizes: [{layers: 8, d_model: 2048, heads: 16, context: 64, learning_rate: 1.0e-3}]\n"
+                "base: {tokens: 65536}\nseeds: 1\ntrain: {batch_tokens: 2048, micro_batch_tokens: 64}\n"
+                f"data: {{files: [{TEXT}], cleaning: gcide}}\n{run_section}")
+            text = self.dry_run("--ntasks", 16)
+            needs.append(int(re.search(r"^memory=(\d+) ", text, re.M).group(1)))
+        self.assertGreater(needs[0], 8 * 2**30)
+        self.assertLessEqual(needs[1], 2 * 2**30)
+        # No team of so few ranks has the memory: it says so now, not in the job.
+        self.assertIn("start more ranks", self.dry_run("--ntasks", 2, status=1))
+
     def test_is_bash(self):
         for more in ((), ("--array", 2), ("--launcher", "srun"), ("--mpirun-arg=a'b\"c d",)):
             for workers in ("--ntasks", "--nodes"):

@@ -194,7 +194,7 @@ static void teams(void **state)
     machine.memory -= 2;
     p = plan_of_text(study, &machine);
     assert_int_equal(p.plan->cell[LARGE].width.ranks, 2);
-    assert_int_equal(p.plan->cell[LARGE].most, 4);
+    assert_int_equal(p.plan->cell[LARGE].most, 2); /* there are no more */
     assert_int_equal(p.plan->cell[SMALL].width.ranks, 1);
     char *text = printed(&p, NULL, 0);
     expect(text, "Memory of a rank, large:");
