@@ -143,7 +143,7 @@ static int widen(struct error *err, struct clock *c, int count)
     }
     for (int i = 0; i < count; i++) {
         if (c->run[i].interval >= 0) {
-            scheduler_progress(c->scheduler, i, 1 - left_of(c, i));
+            scheduler_progress(c->scheduler, c->now, i, 1 - left_of(c, i));
         }
     }
     for (int cell; (cell = scheduler_widen(c->scheduler, c->now, c->restart)) >= 0;) {

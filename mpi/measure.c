@@ -141,7 +141,7 @@ struct lone {
     struct layout *layout;
     struct model *model;
     float *master, *operands, *gradient, *loss;
-    uint8_t *tokens;
+    uint32_t *tokens;
 };
 
 static int block_run(struct error *err, struct lone *b, const struct cell *cell, int sequences)
@@ -188,7 +188,7 @@ static int block_rate(struct error *err, const struct cell *original, double sec
           "out of memory to measure size %s", cell.size.name);
     layout_initialize(b.layout, 1, b.master);
     for (size_t i = 0; i < rows; i++) {
-        b.tokens[i] = (uint8_t)(i * 2654435761u >> 24);
+        b.tokens[i] = i * 2654435761u >> 24;
     }
     TRY(block_run(err, &b, &cell, cell.train.batch));
     double begin = clock_seconds(), now = begin;
