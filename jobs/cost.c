@@ -34,6 +34,24 @@ void cost_units(const struct cell *cell, struct cost_units *units)
     }
 }
 
+double cost_chunks(const struct cell *cell)
+{
+    enum { CHUNK = 4096 }; /* SHARDS_CHUNK of study/shards.h */
+    const double d = cell->size.d_model, ff = cell->size.d_ff;
+    const double ff_in = cell->model.activation == ACTIVATION_SWIGLU ? 2 * ff : ff;
+    const double in[] = {d, d, d, ff}, out[] = {3 * d, d, ff_in, d};
+    const double norms = cell->model.block == BLOCK_SEQUENTIAL ? 2 : 1;
+    double block = norms * 2 * ceil(d / CHUNK);
+    for (int i = 0; i < COST_SITES; i++) {
+        block += ceil(in[i] * out[i] / CHUNK) + (cell->model.bias ? ceil(out[i] / CHUNK) : 0);
+    }
+    const double embedding = ceil(d * cell->model.vocabulary / CHUNK);
+    const double positions =
+        cell->model.position == POSITION_LEARNED ? ceil(d * cell->size.context / CHUNK) : 0;
+    return embedding + positions + cell->size.layers * block + 2 * ceil(d / CHUNK) +
+           (cell->model.tied ? 0 : embedding);
+}
+
 /*
  * Forward pass of one sequence of T tokens: 2 FLOPs per token and weight of the four sites and the head, and
  * causal attention: each of the T(T+1)/2 pairs costs 2·d for the score and 2·d for the weighted sum, over all

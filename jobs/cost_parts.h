@@ -18,6 +18,9 @@ struct cost_units {
 };
 void cost_units(const struct cell *cell, struct cost_units *units);
 
+/* Chunks of 4096 floats, or less at a tensor's end, in which the squares of the gradient are summed (METHOD §2). */
+double cost_chunks(const struct cell *cell);
+
 /* Of one sequence. */
 double cost_forward_flops(const struct cell *cell);
 

@@ -176,7 +176,7 @@ void memory_of(const struct cell *cell, int ranks, bool recompute, struct memory
     const double rounded = half ? 4 * (team ? units.largest : all) : 0;
     *memory = (struct memory){
         .weights = 4 * part,
-        .moments = 8 * part + 8 * all / CHUNK,
+        .moments = 8 * part + 8 * cost_chunks(cell),
         .gathered = team ? 8 * units.largest + MESSAGES : 0,
         .rounded = rounded,
         .gradients = 4 * part * tree_levels(cell, ranks) + (team ? 8 * units.largest : 0),

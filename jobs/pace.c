@@ -6,7 +6,6 @@
 #include "jobs/cost_parts.h"
 
 enum { FLOAT_BYTES = 4, DOUBLE_BYTES = 8 };
-enum { CHUNK = 4096 }; /* SHARDS_CHUNK of study/shards.h: the norm's sums */
 
 static double count_units(const struct cell *cell)
 {
@@ -62,8 +61,8 @@ struct transfers {
     double floats, count;
 };
 
-/* Parameters: all units forward, a block's backward (the last one's ffn_out is still there); what computing activations
- * again has pushed out. A tied head has the embedding gathered once more. */
+/* Parameters: all units forward, the blocks' backward (the last one's ffn_out is still there), and what the activations of all
+ * blocks but the last take, and push out, when they are computed again. A tied head has the embedding gathered once more. */
 static struct transfers gathers(const struct cell *cell, const struct cost_units *units,
                                 bool recompute)
 {
@@ -82,8 +81,8 @@ static struct transfers gathers(const struct cell *cell, const struct cost_units
         t.count -= 1;
     }
     if (recompute) {
-        t.floats += (layers - 1) * (units->site[0] + units->site[1]);
-        t.count += 2 * (layers - 1);
+        t.floats += (layers - 1) * (units->site[0] + units->site[1] + units->site[3]);
+        t.count += 3 * (layers - 1);
     }
     return t;
 }
@@ -103,13 +102,14 @@ void pace_of(const struct cell *cell, int ranks, bool recompute, const struct pa
         (3 * cost_forward_flops(cell) + (recompute ? cost_recompute_flops(cell) : 0)) * sequences;
     pace->gathered = mine * share(FLOAT_BYTES * gather.floats, ranks);
     pace->reduced = mine * share(FLOAT_BYTES * all, ranks);
-    pace->norms = DOUBLE_BYTES * (ceil(all / CHUNK) + 1) * rounds(ranks);
-    pace->messages = ((gather.count + reductions) * mine + 2) * rounds(ranks);
+    /* Of each chunk of the gradient, of each micro-batch a loss, and one more. */
+    pace->norms = DOUBLE_BYTES * (cost_chunks(cell) + mine + 1) * rounds(ranks);
+    pace->messages = ((gather.count + reductions) * mine + mine + 2) * rounds(ranks);
     pace->compute = pace->step_flops / machine->flops;
     pace->network = (pace->gathered + pace->reduced + pace->norms) / machine->bandwidth +
                     pace->messages * machine->latency;
     pace->exposed = ((mine + 1) * embedding + pace->norms) / machine->bandwidth +
-                    (mine + 1 + 2) * rounds(ranks) * machine->latency;
+                    (2 * mine + 3) * rounds(ranks) * machine->latency;
     pace->step = fmax(pace->compute, pace->network - pace->exposed) + pace->exposed;
     pace->tokens = (double)cell->train.batch * cell->size.context / pace->step;
     pace->train = pace->step * (double)cell->train.steps;

@@ -9,8 +9,8 @@
  *
  *     step = max(compute, network) + what nothing overlaps
  *
- * where the latter is the embedding's gathering in each micro-batch, its last reduction, and the sums of the gradient's norm. Nothing
- * else is counted: element-wise work, AdamW, reading text. A rate that was measured in whole runs covers those.
+ * where the latter is the embedding's gathering and the sum of the losses in each micro-batch, the last reduction, and the sums of
+ * the gradient's norm. Nothing else is counted: element-wise work, AdamW, reading text. A rate that was measured in whole runs covers those.
  */
 #ifndef JOBS_PACE_H
 #define JOBS_PACE_H

@@ -183,12 +183,12 @@ static int block_rate(struct error *err, const struct cell *original, double sec
     b.operands = aligned_alloc(64, bytes);
     b.gradient = aligned_alloc(64, bytes);
     b.loss = malloc(rows * sizeof *b.loss);
-    b.tokens = malloc(rows);
+    b.tokens = malloc(rows * sizeof *b.tokens);
     CHECK(err, b.master && b.operands && b.gradient && b.loss && b.tokens, STATUS_FAILED,
           "out of memory to measure size %s", cell.size.name);
     layout_initialize(b.layout, 1, b.master);
     for (size_t i = 0; i < rows; i++) {
-        b.tokens[i] = i * 2654435761u >> 24;
+        b.tokens[i] = (uint32_t)i * 2654435761u >> 24;
     }
     TRY(block_run(err, &b, &cell, cell.train.batch));
     double begin = clock_seconds(), now = begin;
