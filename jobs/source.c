@@ -292,7 +292,7 @@ double spec_text_bytes(const struct spec *spec)
 {
     double bytes = 0;
     if (spec->data.kind == DATA_SHARDS || spec->data.kind == DATA_PREPARED) {
-        return source_disk_bytes(&spec->source, spec->data.kind);
+        return 0; /* mapped: the kernel keeps of it what there is room for, once per node */
     }
     for (int i = 0; i < spec->source.files; i++) {
         bytes += text_bytes(spec->source.file[i]);

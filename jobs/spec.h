@@ -110,7 +110,7 @@ void spec_free(struct spec *spec); /* NULL is fine */
 int spec_fingerprint(struct error *err, struct spec *spec);
 
 /* Bytes of the study's text or tokens in memory, before cleaning; for gzip files what their last four bytes say. 0
- * for files that are not there. */
+ * for files that are not there, and for token files, which are mapped. */
 double spec_text_bytes(const struct spec *spec);
 
 /* Bytes that are read from disk to have them. */

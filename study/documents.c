@@ -170,7 +170,7 @@ static int produce_json(struct error *err, struct documents *d)
     if (blank == d->one.length) {
         goto cleanup;
     }
-    object = json_loadb(line, d->one.length, JSON_ALLOW_NUL, &why);
+    object = json_loadb(line, d->one.length, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &why);
     CHECK(err, object, STATUS_FAILED, "%s:%llu: byte %d: %s", d->path, (unsigned long long)d->line,
           why.position, why.text);
     const json_t *text = json_object_get(object, d->options.field);

@@ -140,6 +140,27 @@ bool sentencepiece_encode(const struct sentencepiece_model *sp, const char *line
     return false;
 }
 
+bool sentencepiece_decode(const struct sentencepiece_model *sp, const uint32_t *tokens,
+                          size_t count, char *text, size_t capacity, size_t *bytes,
+                          char why[SENTENCEPIECE_WHY])
+{
+    try {
+        const std::vector<int> ids(tokens, tokens + count);
+        std::string line;
+        if (!succeeded(sp->processor.Decode(ids, &line), why)) {
+            return false;
+        }
+        *bytes = line.size();
+        std::memcpy(text, line.data(), line.size() < capacity ? line.size() : capacity);
+        return true;
+    } catch (const std::exception &e) {
+        reason(why, e.what());
+    } catch (...) {
+        reason(why, "unknown exception");
+    }
+    return false;
+}
+
 bool sentencepiece_train(const char *const *option, sentencepiece_line_fn *next, void *context,
                          char **model, size_t *length, char why[SENTENCEPIECE_WHY])
 {

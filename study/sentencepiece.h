@@ -30,6 +30,12 @@ bool sentencepiece_encode(const struct sentencepiece_model *sp, const char *line
                           uint32_t *tokens, uint32_t *ends, size_t capacity, size_t *count,
                           char why[SENTENCEPIECE_WHY]);
 
+/* The text of `count` tokens of one line: *bytes is its length, the first `capacity` bytes are written. false on failure, also when
+ * a token is none of the model's. */
+bool sentencepiece_decode(const struct sentencepiece_model *sp, const uint32_t *tokens,
+                          size_t count, char *text, size_t capacity, size_t *bytes,
+                          char why[SENTENCEPIECE_WHY]);
+
 /* The next line of a training text, without its newline, valid until the next call; false at the end. */
 typedef bool sentencepiece_line_fn(void *context, const char **line, size_t *length);
 

@@ -213,3 +213,50 @@ int tokenizer_measure(struct error *err, const struct tokenizer *tokenizer, cons
     *count = e.count;
     return status;
 }
+
+/* Text that has been decoded so far. */
+static void put_text(const char *from, size_t n, char *text, size_t capacity, size_t *bytes)
+{
+    const size_t room = *bytes < capacity ? capacity - *bytes : 0;
+    if (room > 0) {
+        memcpy(text + *bytes, from, n < room ? n : room);
+    }
+    *bytes += n;
+}
+
+int tokenizer_decode(struct error *err, const struct tokenizer *t, const uint32_t *tokens,
+                     size_t count, char *text, size_t capacity, size_t *bytes)
+{
+    int status = STATUS_OK;
+    *bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        CHECK(err, tokens[i] < (uint32_t)t->vocabulary, STATUS_FAILED,
+              "token %u is not below the vocabulary of %d", tokens[i], t->vocabulary);
+    }
+    for (size_t at = 0; at < count;) { /* line by line, as it was encoded; a byte is a line here */
+        char why[SENTENCEPIECE_WHY] = "";
+        size_t end = at, n = 0;
+        if (t->kind == TOKENIZER_BYTES) {
+            const char byte = (char)tokens[at++];
+            put_text(&byte, 1, text, capacity, bytes);
+            continue;
+        }
+        while (end < count && (t->newline < 0 || tokens[end] != (uint32_t)t->newline)) {
+            end++;
+        }
+        if (end > at) {
+            char *here = *bytes < capacity ? text + *bytes : NULL;
+            CHECK(err,
+                  sentencepiece_decode(t->pieces, tokens + at, end - at, here,
+                                       here ? capacity - *bytes : 0, &n, why),
+                  STATUS_FAILED, "SentencePiece cannot decode %zu tokens: %s", end - at, why);
+            *bytes += n;
+        }
+        if (end < count) {
+            put_text("\n", 1, text, capacity, bytes);
+        }
+        at = end + 1;
+    }
+cleanup:
+    return status;
+}

@@ -42,4 +42,10 @@ int tokenizer_measure(struct error *err, const struct tokenizer *tokenizer, cons
                       size_t bytes, uint32_t *tokens, uint32_t *lengths, size_t capacity,
                       size_t *count);
 
+/* The text of tokens[count]: *bytes is its length, the first `capacity` bytes are written (text may be NULL with a capacity of 0). What
+ * was encoded comes back whole from bytes, and of valid UTF-8 from a model of `ptqscale prepare`; a model that normalizes
+ * loses what it normalizes. STATUS_FAILED when a token is not below the vocabulary. */
+int tokenizer_decode(struct error *err, const struct tokenizer *tokenizer, const uint32_t *tokens,
+                     size_t count, char *text, size_t capacity, size_t *bytes);
+
 #endif

@@ -290,6 +290,28 @@ static void assert_same_corpus(const struct corpus *a, const struct corpus *b)
     assert_true(corpus_unigram_entropy(a) == corpus_unigram_entropy(b));
 }
 
+/* What prepare trains loses no byte of the text: spaces in a row, characters that are in no piece, newlines. */
+static void check_lossless(const struct setup *s, const struct tokenizer *tokenizer)
+{
+    struct error err = {0};
+    uint32_t *tokens = malloc(LENGTH * sizeof *tokens);
+    char *back = malloc(LENGTH);
+    size_t count, bytes;
+    for (size_t at = 0, n = 1; at + n <= LENGTH; at += n, n = n * 3 / 2 + 1) {
+        assert_int_equal(tokenizer_encode(&err, tokenizer, s->text + at, n, tokens, LENGTH, &count),
+                         STATUS_OK);
+        assert_int_equal(tokenizer_decode(&err, tokenizer, tokens, count, back, LENGTH, &bytes),
+                         STATUS_OK);
+        const bool whole = ((unsigned char)s->text[at] & 0xc0) != 0x80 &&
+                           ((unsigned char)s->text[at + n] & 0xc0) != 0x80;
+        assert_true(bytes == n || !whole); /* no character was cut */
+        if (whole) {
+            assert_memory_equal(back, s->text + at, n);
+        }
+    }
+    free(tokens), free(back);
+}
+
 /* The number of threads shows nowhere; what a run reads there is what it makes of the text itself; lengths are exact. */
 static void test_folders(void **state)
 {
@@ -311,6 +333,7 @@ static void test_folders(void **state)
     train(s, 400, &model, &length);
     assert_int_equal(tokenizer_open_model(&err, "model", model, length, &tokenizer), STATUS_OK);
     assert_int_equal(tokenizer_vocabulary(tokenizer), 400);
+    check_lossless(s, tokenizer);
     for (int i = 0; i < FOLDERS; i++) {
         char name[16];
         struct manifest again;

@@ -20,6 +20,18 @@ static void test_bytes(void **state)
     for (int i = 0; i < 256; i++) {
         assert_int_equal(tokens[i], i);
     }
+    char back[256] = "";
+    size_t bytes;
+    assert_int_equal(tokenizer_decode(&err, tokenizer, tokens, 256, back, 256, &bytes), STATUS_OK);
+    assert_int_equal(bytes, 256);
+    assert_memory_equal(back, text, 256);
+    assert_int_equal(tokenizer_decode(&err, tokenizer, tokens, 256, NULL, 0, &bytes), STATUS_OK);
+    assert_int_equal(bytes, 256);
+    tokens[2] = 256;
+    assert_int_equal(tokenizer_decode(&err, tokenizer, tokens, 3, back, 256, &bytes),
+                     STATUS_FAILED);
+    assert_non_null(strstr(err.message, "token 256"));
+    error_clear(&err);
     tokens[2] = 9999;
     assert_int_equal(tokenizer_encode(&err, tokenizer, text, 5, tokens, 2, &count), STATUS_OK);
     assert_int_equal(count, 5);
