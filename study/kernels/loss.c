@@ -257,7 +257,7 @@ INLINE vd exp_excess(vd x)
     const vd magic = vdset(6755399441055744.0);
     const vd shifted = x * 1.4426950408889634 + magic;
     const vd r = x - (shifted - magic) * 0.69314718055994531;
-    const vd power = (vd)(((vl)shifted << 52) + 0x3ff0000000000000);
+    const vd power = (vd)(((vul)shifted << 52) + 0x3ff0000000000000u);
     return power * exp_tail(r) + ((power - 1.0) + (power * r - x));
 }
 

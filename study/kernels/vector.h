@@ -34,6 +34,7 @@ typedef int32_t vi __attribute__((vector_size(VL * 4)));
 typedef uint32_t vu __attribute__((vector_size(VL * 4)));
 typedef double vd __attribute__((vector_size(VL * 4)));
 typedef int64_t vl __attribute__((vector_size(VL * 4)));
+typedef uint64_t vul __attribute__((vector_size(VL * 4)));
 typedef uint8_t vb __attribute__((vector_size(VL)));
 typedef float vf_unaligned __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 typedef double vd_unaligned __attribute__((vector_size(VL * 4), aligned(8), may_alias));
