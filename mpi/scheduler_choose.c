@@ -61,13 +61,15 @@ static bool before(const struct scheduler *s, const struct candidate *a, const s
     return a->seconds > b->seconds || (a->seconds == b->seconds && a->cell < b->cell);
 }
 
-/* Seconds that all pending cells take on all living workers. */
+/* Seconds that all pending cells, but those that are too wide, take on all living workers. */
 static double pending_seconds(const struct scheduler *s)
 {
     double area = 0;
     for (int c = 0; c < s->classes; c++) {
         const struct scheduler_class *class = &s->class[c];
-        area += class->seconds * class->width * scheduler_factor(s, class->kind, 1);
+        if (class->width <= s->living) {
+            area += class->seconds * class->width * scheduler_factor(s, class->kind, 1);
+        }
     }
     return area / s->living;
 }

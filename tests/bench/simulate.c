@@ -13,6 +13,8 @@ static void help(void)
            "Runs the real scheduler in virtual time and prints one `key value` a line.\n"
            "  --workers N --cells N    (1024, 20000)\n"
            "  --widths A,B,C,D         workers of a cell of 410M, 6B, 13B, 52B (1,1,1,1)\n"
+           "  --costs A,B,C,D          their costs, relative to each other (0.41,6,13,52)\n"
+           "  --one-budget             not three token budgets\n"
            "  --mixture                widths and seconds independent of each other\n"
            "  --doublings N --gain F --restart S    widening at the end: how often (0), what a "
            "doubling keeps (0.9), "
@@ -66,6 +68,12 @@ static bool set(struct simulation *s, int option, const char *text)
     case 'W':
         return sscanf(text, "%d,%d,%d,%d", &s->width[0], &s->width[1], &s->width[2],
                       &s->width[3]) == SIMULATION_SIZES;
+    case 'C':
+        return sscanf(text, "%lf,%lf,%lf,%lf", &s->cost[0], &s->cost[1], &s->cost[2],
+                      &s->cost[3]) == SIMULATION_SIZES;
+    case 'b':
+        s->budgets = false;
+        return true;
     case 'm':
         s->mixture = true;
         return true;
@@ -140,6 +148,8 @@ int main(int argc, char **argv)
         {"runs", required_argument, NULL, 'r'},
         {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
+        {"costs", required_argument, NULL, 'C'},
+        {"one-budget", no_argument, NULL, 'b'},
         {0},
     };
     static double ratio[MOST_RUNS];

@@ -14,6 +14,8 @@ struct simulation simulation_default(void)
     return (struct simulation){
         .workers = 1024,
         .cells = 20000,
+        .cost = {0.41, 6, 13, 52}, /* 10⁹ parameters */
+        .budgets = true,
         .width = {1, 1, 1, 1},
         .gain = 0.9,
         .restart = 30,

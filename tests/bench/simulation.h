@@ -4,8 +4,8 @@
  * cell, which goes on elsewhere from its last checkpoint, and what a fenced one reports is refused. Members of a
  * team become idle one by one.
  *
- * Two kinds of study. The grid is the paper's: the sizes 410M, 6B, 13B and 52B in equal numbers, seconds proportional
- * to parameters and to tokens, and divided by the size's width; token budgets of 1/2, 1 and 2. The mixture has widths
+ * Two kinds of study. The grid is the paper's: the sizes 410M, 6B, 13B and 52B in equal numbers, seconds by default
+ * proportional to parameters, divided by the size's width; token budgets of 1/2, 1 and 2. The mixture has widths
  * and seconds that know nothing of each other: a width drawn from those of the sizes, seconds over 1.5 decades.
  * Real seconds are the expected ones times a factor of the kind (size, precision), which the scheduler can learn,
  * times a factor of the cell, which nobody can know.
@@ -23,7 +23,9 @@ enum { SIMULATION_SIZES = 4 };
 struct simulation {
     int workers, cells;
     bool mixture;
-    int width[SIMULATION_SIZES]; /* workers of a cell of each size, powers of two */
+    double cost[SIMULATION_SIZES]; /* of a cell of each size, relative to each other */
+    bool budgets;                  /* three token budgets; else one */
+    int width[SIMULATION_SIZES];   /* workers of a cell of each size, powers of two */
     int doublings;  /* how often a cell's team can be doubled at the end of the run; 0: never */
     double gain;    /* share that a doubling keeps: twice the workers are 1 + gain times as fast */
     double restart; /* seconds that stopping and starting again takes */

@@ -68,13 +68,12 @@ struct event events_pop(struct events *events)
 /* As a study lists them: sizes outermost. */
 static struct scheduler_item grid_item(struct state *s, int i)
 {
-    static const double parameters[SIMULATION_SIZES] = {0.41, 6, 13, 52}; /* 10⁹ */
     static const double budget[] = {0.5, 1, 2};
     const struct simulation *o = s->options;
     int size = (int)((int64_t)i * SIMULATION_SIZES / o->cells);
     int kind = size * PRECISIONS + random_below(&s->random, PRECISIONS);
-    double seconds =
-        o->shortest * parameters[size] / parameters[0] * budget[random_below(&s->random, 3)];
+    double seconds = o->shortest * o->cost[size] / o->cost[0];
+    seconds *= o->budgets ? budget[random_below(&s->random, 3)] : 1;
     return (struct scheduler_item){seconds / o->width[size], kind, o->width[size], 0, o->gain};
 }
 

@@ -165,6 +165,62 @@ static void others_go_first_if_they_do_no_harm(void **state)
     scheduler_free(s);
 }
 
+static void reservations_follow_what_happens(void **state)
+{
+    (void)state;
+    double when = 0;
+    /* The members of a team that has ended come one by one: no narrow cell takes the first one. */
+    const struct scheduler_item next[] = {{50, 0, 4, 4, 0}, {40, 0, 4, 4, 0}, {9, 0, 1, 1, 0}};
+    struct scheduler *s = make(next, 3, 4, 4);
+    assert_int_equal(start(s, 0, "0 1 2 3"), 0);
+    finish(s, 0, 50);
+    ready(s, 0, 0);
+    assert_int_equal(start(s, 50, ""), -1);
+    ready(s, 1, 3);
+    assert_int_equal(start(s, 50, "0 1 2 3"), 1);
+    finish(s, 1, 40);
+    ready(s, 0, 0);
+    assert_int_equal(start(s, 90, "0"), 2);
+    scheduler_free(s);
+
+    /* What ends before it was expected leaves more workers over. */
+    const struct scheduler_item early[] = {{10, 0, 4, 4, 0}, {10, 0, 4, 4, 0}, {15, 0, 2, 2, 0},
+                                           {15, 0, 1, 1, 0}, {14, 0, 1, 1, 0}, {9, 0, 4, 4, 0},
+                                           {9, 0, 4, 4, 0},  {9, 0, 4, 4, 0}};
+    s = make(early, 8, 7, 7);
+    assert_int_equal(start(s, 0, "0 1 2 3"), 0);
+    assert_int_equal(start(s, 0, "4 5"), 2); /* they end after 10, but are not needed then */
+    assert_int_equal(start(s, 0, "6"), 3);
+    assert_int_equal(start(s, 0, ""), -1);
+    finish(s, 2, 0);
+    ready(s, 4, 4);
+    assert_int_equal(start(s, 5, "4"), 4);
+    ready(s, 5, 5);
+    assert_int_equal(start(s, 5, ""), -1);
+    scheduler_free(s);
+
+    /* Who is lost makes it later, and the others may take longer. */
+    const struct scheduler_item lost[] = {{10, 0, 4, 4, 0}, {30, 0, 2, 2, 0}, {9, 0, 4, 4, 0},
+                                          {15, 0, 1, 1, 0}, {9, 0, 4, 4, 0},  {9, 0, 4, 4, 0},
+                                          {9, 0, 4, 4, 0},  {9, 0, 4, 4, 0},  {9, 0, 4, 4, 0}};
+    s = make(lost, 9, 7, 7);
+    assert_int_equal(start(s, 0, "0 1 2 3"), 0);
+    assert_int_equal(start(s, 0, "4 5"), 1);
+    assert_int_equal(start(s, 0, "6"), 3);
+    finish(s, 3, 15);
+    ready(s, 6, 6);
+    assert_int_equal(start(s, 1, ""), -1);
+    assert_int_equal(scheduler_reserved(s, &when), 2);
+    assert_true(fabs(when - 10) < 1e-9);
+    scheduler_retire(s, 2);
+    scheduler_retire(s, 6);
+    ready(s, 3, 3);
+    assert_int_equal(start(s, 1, ""), -1);
+    assert_int_equal(scheduler_reserved(s, &when), 2);
+    assert_true(fabs(when - 30) < 1e-9);
+    scheduler_free(s);
+}
+
 static void urgent_cells_do_not_wait(void **state)
 {
     (void)state;
@@ -288,6 +344,7 @@ int main(void)
         cmocka_unit_test(sets_of_bits),
         cmocka_unit_test(members_come_and_go),
         cmocka_unit_test(others_go_first_if_they_do_no_harm),
+        cmocka_unit_test(reservations_follow_what_happens),
         cmocka_unit_test(urgent_cells_do_not_wait),
         cmocka_unit_test(too_few_workers),
         cmocka_unit_test(suspects_leave_workers_enough),
