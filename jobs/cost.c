@@ -117,6 +117,31 @@ static bool is_active(const struct cell_evaluate *evaluate, int q, bool last)
     return last || evaluate->every_checkpoint[q];
 }
 
+int cost_tables(const struct cell *cell, bool last, int ranks)
+{
+    const struct cell_evaluate *evaluate = &cell->evaluate;
+    int count = 1;
+    if (cell->model.position != POSITION_ROTARY ||
+        cell->model.vocabulary > (int64_t)evaluate->windows * cell->size.context / ranks / 4) {
+        return 0;
+    }
+    for (int q = 0; q < evaluate->quantizers; q++) {
+        count += is_active(evaluate, q, last) && evaluate->quantizer[q].outliers == OUTLIERS_NONE;
+    }
+    return count;
+}
+
+double cost_table_row(const struct cell *cell)
+{
+    return (cell->model.block == BLOCK_PARALLEL ? 4.0 : 3.0) * cell->size.d_model;
+}
+
+double cost_table_flops(const struct cell *cell)
+{
+    const double d = cell->size.d_model;
+    return 2 * (cell->model.block == BLOCK_PARALLEL ? cost_block_weights(cell) - d * d : 3 * d * d);
+}
+
 /*
  * At each checkpoint every window is read in full precision, in the training precision when that is another one, and by each
  * quantizer of that checkpoint. The calibration windows are read once more for the error of each site, and by the
@@ -170,12 +195,19 @@ static double gptq_flops(const struct cell *cell)
 /* FLOPs of all evaluations (METHOD §4). */
 static double evaluate_flops(const struct cell *cell)
 {
+    const struct cell_evaluate *evaluate = &cell->evaluate;
     struct cost_passes passes;
     cost_passes(cell, &passes);
     const double sequences = cell->evaluate.windows * (passes.full + passes.quantized) +
                              cell->evaluate.calibration_windows * passes.calibration +
                              cost_probe_windows(cell) * passes.probes;
-    return gptq_flops(cell) + sequences * cost_forward_flops(cell);
+    const double rows = cell->model.vocabulary - (double)evaluate->windows * cell->size.context;
+    double tables = 0; /* instead of the windows' positions */
+    for (int c = 0; c < evaluate->checkpoints; c++) {
+        tables += cost_tables(cell, c == evaluate->checkpoints - 1, 1);
+    }
+    return gptq_flops(cell) + sequences * cost_forward_flops(cell) +
+           tables * rows * cost_table_flops(cell);
 }
 
 void cost_of(const struct cell *cell, struct cost *cost)

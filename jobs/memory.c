@@ -29,7 +29,8 @@ static double model_memory(const struct cell *cell, double rows, bool training, 
     if (!training) { /* one block's buffers serve all; of the widest site inputs, their 8-bit codes, 32-bit sums */
         double integers = 5 * larger(d, ff) + 4 * (larger(3 * d, ff_in) + 1);
         double site = larger(3 * d * d, larger(d * ff_in, d * ff)); /* one matrix, decoded */
-        double window = 4 * cell->size.context * larger(d, ff);
+        /* LLM.int8()'s outliers: a window's columns, and which they are in each window. */
+        double window = 4 * (cell->size.context + rows / cell->size.context) * larger(d, ff);
         return rows * (4 * (block + outside) + integers) + 4 * site + window;
     }
     double kept = recompute ? (cell->size.layers - 1) * d + block : cell->size.layers * block;
@@ -142,8 +143,11 @@ static double packed_activations(const struct cell *cell, bool recompute)
 static double evaluation_memory(const struct cell *cell, int ranks, double rounded)
 {
     const double rows = (double)cell->train.micro_batch * cell->size.context;
-    const double logits = 16 * rows * cell->model.vocabulary;
-    const double windows = rounded + quantizers_memory(cell, ranks) + gptq_memory(cell) + logits;
+    const double logits = 12 * rows * cell->model.vocabulary;
+    const double tables =
+        4 * cost_tables(cell, true, ranks) * cost_table_row(cell) * cell->model.vocabulary;
+    const double windows =
+        rounded + quantizers_memory(cell, ranks) + tables + gptq_memory(cell) + logits;
     return model_memory(cell, rows, false, false) +
            larger(windows, probe_memory(cell, rows, ranks));
 }
@@ -157,8 +161,8 @@ static double evaluation_memory(const struct cell *cell, int ranks, double round
  *                  the weights rounded to the half type (bf16, fp16), 4P or, with R > 1, 4U at a time; R > 1: 8U for the gradients of two
  *                  units, the second one on its way to its owners
  *     evaluation   the rounded copy again; per quantizer of the checkpoint M/R codes (4M/R where weights
- *                  stay full and the inputs are transformed) and scales, R > 1: and a whole block of them; activations of
- *                  one micro-batch of windows, and the full model's probabilities of it and their logarithms in fp64; with
+ *                  stay full and the inputs are transformed), scales, and a table by token, R > 1: and a whole block of codes; activations
+ *                  of one micro-batch of windows, and the full model's logits, and probabilities in fp64; with
  *                  GPTQ Gram matrices of some layers, a factor of one and its site's weights, in fp64; after that the
  *                  probes, in place of all this but the activations
  *

@@ -37,21 +37,41 @@ static void flops(void **state)
                      "evaluate: {fractions: [0.25, 0.5, 1.0], windows: 100, early_quantizers: [w4],"
                      " calibration_windows: 7}\n");
     double forward = 2 * (double)count_forward(&cell);
+    /* What tables of 256 tokens save of 100 windows of 32: q, k, v and the FFN of the first of two blocks. */
+    double saved = 2.0 * (3 * 16 * 16 + 3 * 16 * cell.size.d_ff) * (100 * 32 - 256);
     cost_of(&cell, &cost);
     assert_near(cost.train_flops, 3 * forward * (double)(cell.tokens / 32), 0);
-    /* Twice full, bf16 and w4; at the end full, bf16 and three. Of 7 calibration windows each time the errors of sites: full, full
-     * for comparison, and the quantizers; at the end inputs and their largest. Three times three passes of probes. */
+    /* Twice full, bf16 and w4; at the end full, bf16 and three, all but bf16 by tables. Of 7 calibration windows each time the errors of
+     * sites: full, full for comparison, and the quantizers; at the end inputs and their largest. Three times three passes of probes. */
     assert_near(cost.evaluate_flops,
-                forward * (2 * 3 * 100 + 5 * 100 + 7 * (3 + 3 + 5 + 2) + 3 * 3 * 64), 0);
+                forward * (2 * 3 * 100 + 5 * 100 + 7 * (3 + 3 + 5 + 2) + 3 * 3 * 64) -
+                    (2 * 2 + 4) * saved,
+                0);
     assert_near(cost_seconds(&cost, 1e9), (cost.train_flops + cost.evaluate_flops) / 1e9, 0);
 
     cell.train.precision = PRECISION_FP32;
     cell.evaluate.every_checkpoint[2] = true; /* w8a8-tensor: calibrated at each checkpoint */
     cell.model.activation = ACTIVATION_GELU;
     forward = 2 * (double)count_forward(&cell);
+    saved = 2.0 * (3 * 16 * 16 + 2 * 16 * cell.size.d_ff) * (100 * 32 - 256);
+    const double read = forward * (2 * 3 * 100 + 4 * 100 + 7 * (4 + 4 + 5 + 3 * 2) + 3 * 3 * 64);
+    cost_of(&cell, &cost);
+    assert_near(cost.evaluate_flops, read - (2 * 3 + 4) * saved, 0);
+    cell.model.block = BLOCK_SEQUENTIAL; /* the FFN comes after attention */
+    saved = 2.0 * 3 * 16 * 16 * (100 * 32 - 256);
+    cost_of(&cell, &cost);
+    assert_near(cost.evaluate_flops, read - (2 * 3 + 4) * saved, 0);
+    cell.evaluate.quantizer[1].outliers = OUTLIERS_STD; /* w4 would look at whole windows */
+    cost_of(&cell, &cost);
+    assert_near(cost.evaluate_flops, read - (2 * 2 + 3) * saved, 0);
+    struct cell learned = cell;
+    learned.model.position = POSITION_LEARNED;
+    cost_of(&learned, &cost);
+    assert_near(cost.evaluate_flops, read, 0);
+    cell.evaluate.windows = 31; /* 248 · 4 tokens: not worth a table of 256 */
     cost_of(&cell, &cost);
     assert_near(cost.evaluate_flops,
-                forward * (2 * 3 * 100 + 4 * 100 + 7 * (4 + 4 + 5 + 3 * 2) + 3 * 3 * 64), 0);
+                forward * (2 * 3 * 31 + 4 * 31 + 7 * (4 + 4 + 5 + 3 * 2) + 3 * 3 * 31), 0);
 }
 
 static double memory_of_cell(struct cell cell)
@@ -103,10 +123,12 @@ static double allocated(const struct cell *cell)
         training += parameters;
     }
     bool gptq = false;
-    double windows =
-        rounded + 16.0 * cell->train.micro_batch * cell->size.context * cell->model.vocabulary;
+    double windows = rounded +
+                     12.0 * cell->train.micro_batch * cell->size.context * cell->model.vocabulary +
+                     4 * (double)model_token_floats(layout, NULL);
     for (int q = 0; q < cell->evaluate.quantizers; q++) {
         windows += (double)quantized_bytes(layout, &cell->evaluate.quantizer[q]);
+        windows += 4 * (double)model_token_floats(layout, &cell->evaluate.quantizer[q]);
         gptq |= cell->evaluate.quantizer[q].method == METHOD_GPTQ;
     }
     if (gptq) { /* Gram matrices, of all layers here, a factor of the widest, and that site's weights */
@@ -138,6 +160,7 @@ static void memory_is_what_is_allocated(void **state)
         cell.model.block = i & 1 ? BLOCK_SEQUENTIAL : BLOCK_PARALLEL;
         cell.model.tied = i & 2;
         cell.model.activation = i % 3 ? ACTIVATION_GELU : ACTIVATION_SWIGLU;
+        cell.model.position = i % 5 ? POSITION_ROTARY : POSITION_LEARNED;
         cell.train.micro_batch = cell.train.batch >> i % 4;
         double bytes = allocated(&cell);
         assert_near(memory_of_cell(cell) / bytes, 1, 0.03);

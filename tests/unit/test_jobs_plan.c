@@ -96,8 +96,8 @@ static void quick(void **state)
     char *text = printed(&p, interval, p.count), span[PLAN_TEXT], line[256];
     const char *const parts[] = {
         "Provisional: 3 seeds",
-        "3x96                 335,136         384,288     15    502 k      1.13 T      1.08 T    "
-        "4.4 MiB",
+        "3x96                 335,136         384,288 "
+        "    15    502 k      1.13 T       853 G    4.4 MiB",
         "45 cells on 2 workers: ",
         "40 GFLOP/s",
         "node-hours",

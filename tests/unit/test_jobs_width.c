@@ -7,7 +7,7 @@
 
 #define STUDY(ranks, run)                                                                          \
     "sizes:\n"                                                                                     \
-    "  - {name: one, layers: 8, d_model: 512, heads: 8, context: 64, learning_rate: 8.0e-3" ranks  \
+    "  - {name: one, layers: 24, d_model: 512, heads: 8, context: 64, learning_rate: 8.0e-3" ranks \
     "}\n"                                                                                          \
     "  - {name: two, layers: 2, d_model: 16, heads: 2, context: 64, learning_rate: 8.0e-3}\n"      \
     "base: {tokens: 65536}\nseeds: 2\ndata: {files: [text.txt]}\n"                                 \
