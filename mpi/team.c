@@ -300,6 +300,7 @@ static int finish(struct team *team, struct transfer *transfer)
 {
     int status = team->broken ? STATUS_STOPPED : STATUS_OK;
     const struct team_state *s = team->state;
+    const double begun = clock_seconds();
     struct pause pause = {0};
     for (int64_t moves = s->moves; transfer && !transfer->over && status == STATUS_OK;) {
         status = attend(team);
@@ -310,6 +311,7 @@ static int finish(struct team *team, struct transfer *transfer)
             pause_briefly(&pause);
         }
     }
+    team->waited += clock_seconds() - begun;
     if (transfer) {
         forget(team->state, transfer);
     }

@@ -29,6 +29,7 @@ struct team {
     bool recompute; /* memory is short: activations are computed again for the backward pass */
     bool stop;      /* somebody has asked this rank to stop; set inside the operations below */
     bool broken;    /* a member is lost: every operation returns STATUS_STOPPED from now on */
+    double waited;  /* seconds in which this rank waited for transfers and sums, so far */
     void *state;    /* the implementation's own */
 
     /* x[n] becomes the sum over ranks, on every rank. For little. */
