@@ -10,9 +10,8 @@
 
 static const double longest_extra = 600; /* seconds that stopping may be expected to take */
 static const double widen_every = 0.5;   /* seconds */
-static const double restart_least =
-    2; /* seconds that a cell loses when it is stopped and goes on, … */
-static const double restart_rate = 100e6; /* … and bytes/s at which its state is written and read */
+/* What a cell loses when it is stopped and goes on: seconds, and bytes/s at which its state is written and read. */
+static const double restart_least = 0.5, restart_rate = 100e6;
 
 double session_stop_seconds(const struct session *s)
 {

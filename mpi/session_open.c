@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "jobs/cost.h"
+#include "jobs/pace.h"
 #include "jobs/width.h"
 #include "mpi/algebra.h"
 #include "mpi/clock.h"
@@ -12,7 +13,8 @@
 #include "mpi/transport.h"
 
 static const double reference_rate = 2e10; /* FLOP/s until cells have taught better */
-static const double doubling_gain = 0.8;   /* of the speed of a team, when it is doubled */
+/* What teams of several ranks are assumed to run on: what plan assumes where nothing was measured. */
+static const struct pace_machine machine = {.flops = 6e10, .bandwidth = 1e9, .latency = 1e-5};
 
 static int worker_rank(const struct session *s, int worker)
 {
@@ -39,14 +41,15 @@ static int power_of_two_within(int n)
     return power;
 }
 
-/* On how many ranks a cell runs, and on how many it might. One process is a team of one, whatever the study wants:
+/* On how many ranks a cell runs, for how long, and on how many it might. One process is a team of one, whatever the study wants:
  * the results are the same. */
-static int choose_width(struct error *err, const struct session *s, int index,
-                        struct scheduler_item *item)
+static int describe_cell(struct error *err, const struct session *s, int index,
+                         struct scheduler_item *item)
 {
     int status = STATUS_OK;
     struct cell cell = s->cell[index];
     struct width width;
+    struct cost cost;
     cell.ranks = s->ranks > 1 ? cell.ranks : 1;
     TRY(width_choose(err, &cell, s->memory, s->workers, &width));
     CHECK(err, width.ranks <= ASSIGNMENT_MOST, STATUS_FAILED,
@@ -57,7 +60,13 @@ static int choose_width(struct error *err, const struct session *s, int index,
         power_of_two_within(s->workers < ASSIGNMENT_MOST ? s->workers : ASSIGNMENT_MOST);
     item->width = width.ranks;
     item->most = most < workers ? most : workers;
-    item->gain = doubling_gain;
+    item->gain = pace_gain(&cell, width.ranks, width.recompute, &machine);
+    cost_of(&cell, &cost);
+    item->seconds = cost_seconds(&cost, reference_rate);
+    if (width.ranks > 1) {
+        item->seconds *= pace_seconds(&cell, width.ranks, width.recompute, &machine) /
+                         pace_seconds(&cell, 1, false, &machine);
+    }
 cleanup:
     return status;
 }
@@ -69,13 +78,7 @@ static int make_scheduler(struct error *err, struct session *s)
 
     CHECK(err, item != NULL, STATUS_FAILED, "out of memory for %d cells", s->cells);
     for (int i = 0; i < s->cells; i++) {
-        struct cost cost;
-        TRY(choose_width(err, s, i, &item[i]));
-        cost_of(&s->cell[i], &cost);
-        item[i].seconds = cost_seconds(&cost, reference_rate);
-        for (int ranks = 1; ranks < item[i].width; ranks *= 2) {
-            item[i].seconds /= 1 + item[i].gain;
-        }
+        TRY(describe_cell(err, s, i, &item[i]));
         item[i].kind = kind_of(s->spec, &s->cell[i]);
     }
     TRY(scheduler_create(err, item, s->cells, s->workers, &s->scheduler));

@@ -22,7 +22,7 @@ class Teams(RunTest):
         super().setUpClass()
         shared = cls.shared_folder()
         cls.text = harness.small_text(shared / "text.txt")
-        cls.study = study(shared / "study.yaml", tokens=32768, seeds=2, text=cls.text,
+        cls.study = study(shared / "study.yaml", tokens=65536, seeds=2, text=cls.text,
                           cleaning="none",
                           sizes=(size("one", 16), size("two", 32, 2), size("four", 64, 4)))
         cls.serial = cls.complete(cls.study, shared / "serial")
@@ -68,7 +68,7 @@ class Teams(RunTest):
         self.assertEqual(found, ranks)
 
     def test_status_shows_teams(self):
-        long = study(self.folder / "long.yaml", tokens=1 << 20, seeds=1, text=self.text,
+        long = study(self.folder / "long.yaml", tokens=1 << 21, seeds=1, text=self.text,
                      cleaning="none", sizes=(size("four", 32, 4),))
         log = self.folder / "log"
         with open(log, "wb") as output:
@@ -86,7 +86,7 @@ class Teams(RunTest):
 
     def test_widened_at_the_end(self):
         """Two workers are done early: what still runs goes on with them, in the same attempt."""
-        uneven = study(self.folder / "uneven.yaml", tokens=1 << 19, seeds=1, text=self.text,
+        uneven = study(self.folder / "uneven.yaml", tokens=1 << 21, seeds=1, text=self.text,
                        cleaning="none", sizes=(size("short", 16), size("long", 64)))
         serial = self.complete(uneven, self.folder / "serial")
         result = run("run", uneven, "--out", self.out, "--checkpoint-every", "0s", ranks=5)
