@@ -276,6 +276,8 @@ static void check_death(int size, int before)
     MPI_Group_free(&group);
     EXPECT(team_open(&err, comm, hear_of_deaths, &before, &team) == STATUS_OK, "%s", err.message);
     check_round(&team, 1000 + (uint64_t)size);
+    double all = 1; /* nobody dies before everybody has come so far */
+    EXPECT(team.sum_double(&team, &all, 1) == STATUS_OK && all == size, "not all are there");
     for (int j = 0; j < 2; j++) {
         for (int k = 0; k <= size; k++) {
             job[j].begin[k] = (size_t)k * 8000003u / (size_t)size;

@@ -70,9 +70,12 @@ class Workers(RunTest):
         self.assert_same_study(kept, self.serial / "study.nc")
 
     def test_idle_ranks_sleep(self):
-        """Two cells for three workers: coordinator and third worker wait without using a core."""
+        """Two cells for three workers: coordinator and third worker wait without using a core. There are no
+        micro-batches that it could share."""
         out, log = self.folder / "run", self.folder / "log"
         long = study(self.folder / "long.yaml", tokens=1 << 22, seeds=1)
+        long.write_text(long.read_text().replace("micro_batch_tokens: 256",
+                                                 "micro_batch_tokens: 1024"))
         with open(log, "wb") as output:
             process = harness.start("run", long, "--out", out, ranks=4, log=output)
         self.addCleanup(harness.kill_family, process)
