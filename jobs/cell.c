@@ -124,6 +124,24 @@ static void put_evaluate(struct text *text, const struct cell *cell)
     put(text, "evaluate.calibration_seed=%llu\n", (unsigned long long)evaluate->calibration_seed);
 }
 
+/* A study without tasks has the ids that it had before there were any. What a task does not read is left out. */
+static void put_tasks(struct text *text, const struct cell *cell)
+{
+    for (int i = 0; i < cell->evaluate.tasks; i++) {
+        const struct task *task = &cell->evaluate.task[i];
+        put(text, "evaluate.task=%s items=%d", task_format_name((int)task->format), task->items);
+        if (task_is_made(task->format)) {
+            put(text, " length=%d", task->length);
+        } else {
+            put(text, " hash=%s shots=%d", task->hash, task->shots);
+        }
+        if (task_is_made(task->format) || task->shots > 0) {
+            put(text, " seed=%llu", (unsigned long long)task->seed);
+        }
+        put(text, "\n");
+    }
+}
+
 static void put_data(struct text *text, const struct cell *cell)
 {
     const struct cell_data *data = &cell->data;
@@ -144,14 +162,15 @@ int cell_canonical(const struct cell *cell, char *bytes, int size)
     put_model(&text, cell);
     put_train(&text, cell);
     put_evaluate(&text, cell);
+    put_tasks(&text, cell);
     put_data(&text, cell);
     return text.length;
 }
 
 void cell_identify(struct cell *cell)
 {
-    /* Room for the longest text: every quantizer (< 192 bytes) and checkpoint (< 48 bytes), and 2 KiB. */
-    char text[CELL_QUANTIZERS * 192 + CELL_CHECKPOINTS * 48 + 2048];
+    /* Room for the longest text: every quantizer and task (< 192 bytes) and checkpoint (< 48 bytes), and 2 KiB. */
+    char text[(CELL_QUANTIZERS + CELL_TASKS) * 192 + CELL_CHECKPOINTS * 48 + 2048];
     int length = cell_canonical(cell, text, sizeof text);
     XXH128_hash_t hash = XXH3_128bits(text, (size_t)length);
     snprintf(cell->id, sizeof cell->id, "%016llx%016llx", (unsigned long long)hash.high64,

@@ -10,6 +10,7 @@
 
 #include "jobs/error.h"
 #include "jobs/quantizer.h"
+#include "jobs/task.h"
 
 /* Part of every cell id. Raise it when a change makes the same cell give another result. */
 #define METHOD_VERSION "1"
@@ -82,6 +83,8 @@ struct cell_evaluate {
     bool every_checkpoint[CELL_QUANTIZERS]; /* else at the last checkpoint only */
     int calibration_windows;
     uint64_t calibration_seed;
+    int tasks;
+    struct task task[CELL_TASKS]; /* at every checkpoint, for all that is evaluated there */
 };
 
 struct cell_data {

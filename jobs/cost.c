@@ -142,15 +142,22 @@ double cost_table_flops(const struct cell *cell)
     return 2 * (cell->model.block == BLOCK_PARALLEL ? cost_block_weights(cell) - d * d : 3 * d * d);
 }
 
+double cost_task_sequences(const struct task *task)
+{
+    return (double)task->items * task_choices(task->format);
+}
+
 /*
  * At each checkpoint every window is read in full precision, in the training precision when that is another one, and by each
  * quantizer of that checkpoint. The calibration windows are read once more for the error of each site, and by the
- * quantizers that need statistics. Probes (METHOD §5) read their windows twice in full precision and once quantized.
+ * quantizers that need statistics. Probes (METHOD §5) read their windows twice in full precision and once quantized. Tasks are asked of
+ * all these models but the one in the training precision.
  */
 void cost_passes(const struct cell *cell, struct cost_passes *passes)
 {
     const struct cell_evaluate *evaluate = &cell->evaluate;
-    *passes = (struct cost_passes){.probes = 3.0 * evaluate->checkpoints};
+    *passes =
+        (struct cost_passes){.probes = 3.0 * evaluate->checkpoints, .tasks = evaluate->checkpoints};
     for (int c = 0; c < evaluate->checkpoints; c++) {
         const bool last = c == evaluate->checkpoints - 1;
         const int transforms = cost_gram_transforms(evaluate, last);
@@ -198,9 +205,12 @@ static double evaluate_flops(const struct cell *cell)
     const struct cell_evaluate *evaluate = &cell->evaluate;
     struct cost_passes passes;
     cost_passes(cell, &passes);
-    const double sequences = cell->evaluate.windows * (passes.full + passes.quantized) +
-                             cell->evaluate.calibration_windows * passes.calibration +
-                             cost_probe_windows(cell) * passes.probes;
+    double sequences = cell->evaluate.windows * (passes.full + passes.quantized) +
+                       cell->evaluate.calibration_windows * passes.calibration +
+                       cost_probe_windows(cell) * passes.probes;
+    for (int t = 0; t < evaluate->tasks; t++) {
+        sequences += cost_task_sequences(&evaluate->task[t]) * (passes.tasks + passes.quantized);
+    }
     const double rows = cell->model.vocabulary - (double)evaluate->windows * cell->size.context;
     double tables = 0; /* instead of the windows' positions */
     for (int c = 0; c < evaluate->checkpoints; c++) {

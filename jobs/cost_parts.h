@@ -38,11 +38,15 @@ double cost_table_flops(const struct cell *cell);
 
 /* How often windows go through the model in all evaluations of a cell. */
 struct cost_passes {
-    double full, quantized; /* over the held-out windows */
+    double full, quantized; /* over the held-out windows; the quantized ones also over the tasks */
+    double tasks;           /* in full precision over the tasks */
     double calibration;     /* over the calibration windows */
     double probes;          /* over the probes' */
 };
 void cost_passes(const struct cell *cell, struct cost_passes *passes);
+
+/* Sequences that a task takes of one model, one per continuation: few are longer than a context. None while a file's items are not counted. */
+double cost_task_sequences(const struct task *task);
 
 /* Held-out windows that probes read. */
 int cost_probe_windows(const struct cell *cell);

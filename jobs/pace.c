@@ -43,11 +43,17 @@ static void evaluation(const struct cell *cell, int ranks, const struct pace_mac
     const double windows = turns(cell, cell->evaluate.windows, ranks);
     const double calibration = turns(cell, cell->evaluate.calibration_windows, ranks);
     const double probes = turns(cell, cost_probe_windows(cell), ranks);
+    double tasks = 0;
+    for (int t = 0; t < cell->evaluate.tasks; t++) { /* each is asked by itself */
+        tasks += turns(cell, cost_task_sequences(&cell->evaluate.task[t]), ranks);
+    }
     const double all = windows * (passes.full + passes.quantized) +
+                       tasks * (passes.tasks + passes.quantized) +
                        calibration * passes.calibration + probes * passes.probes;
     const double busiest = windows * cell->train.micro_batch / cell->evaluate.windows;
     const double network =
-        share(windows * (passes.full * full + passes.quantized * quantized) +
+        share((windows * passes.full + tasks * passes.tasks) * full +
+                  (windows + tasks) * passes.quantized * quantized +
                   (calibration * passes.calibration + probes * passes.probes) * full,
               ranks);
     const double messages = all * count_units(cell) * rounds(ranks);

@@ -43,6 +43,17 @@ static void print_lists(FILE *out, const struct spec *spec)
         fprintf(out, " %g", spec->evaluate.fraction[i]);
     }
     fprintf(out, " of the run, %d windows each\n", spec->evaluate.windows);
+    fputs(spec->evaluate.tasks > 0 ? "tasks      " : "", out);
+    for (int i = 0; i < spec->evaluate.tasks; i++) {
+        const struct task *task = &spec->evaluate.task[i];
+        fprintf(out, " %s", task->name);
+        if (task->items > 0) {
+            fprintf(out, " (%d items)", task->items);
+        } else {
+            fputs(" (items not counted)", out);
+        }
+    }
+    fputs(spec->evaluate.tasks > 0 ? "\n" : "", out);
 }
 
 static void print_text(FILE *out, const struct spec *spec)

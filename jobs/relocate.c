@@ -51,6 +51,29 @@ static void put_quoted(FILE *out, const char *path)
     fputc('"', out);
 }
 
+/* Where a task of the study gives a path of it. */
+static int find_task_path(struct error *err, const struct yaml_field *root, const struct spec *spec,
+                          const char *wanted, struct yaml_field *path)
+{
+    int status = STATUS_OK, count = 0;
+    struct yaml_field list, entry;
+    const char *key = NULL;
+    int task = 0;
+    for (; key == NULL && task < spec->source.tasks; task++) {
+        key = wanted == spec->source.task[task].path     ? "path"
+              : wanted == spec->source.task[task].labels ? "labels"
+                                                         : NULL;
+    }
+    TRY(yaml_field_need(err, root, "tasks", "give the tasks", &list));
+    TRY(yaml_field_list(err, &list, CELL_TASKS, &count));
+    CHECK(err, key != NULL && count == spec->source.tasks, STATUS_FAILED, "%s: tasks are missing",
+          spec->path);
+    yaml_field_item(&list, task - 1, &entry);
+    TRY(yaml_field_need(err, &entry, key, "give the task's file", path));
+cleanup:
+    return status;
+}
+
 /* Where the study file gives the path number `index` (source_path). */
 static int find_path(struct error *err, struct yaml_file *file, const struct spec *spec, int index,
                      struct yaml_field *path)
@@ -58,9 +81,13 @@ static int find_path(struct error *err, struct yaml_file *file, const struct spe
     static const char *const KEYS[] = {"files", "files", "shards", "prepared"};
     int status = STATUS_OK, count;
     struct yaml_field root, data, list;
-    const char *key =
-        index < spec->source.files ? KEYS[spec->data.kind] : "tokenizer_model"; /* the last one */
+    const char *key = index < spec->source.files ? KEYS[spec->data.kind] : "tokenizer_model";
+    const char *wanted = source_path(&spec->source, index);
     yaml_file_root(file, &root);
+    if (index >= spec->source.files && wanted != spec->source.tokenizer) {
+        TRY(find_task_path(err, &root, spec, wanted, path));
+        goto cleanup;
+    }
     TRY(yaml_field_need(err, &root, "data", "give the text", &data));
     TRY(yaml_field_need(err, &data, key, "give the text", path));
     if (index < spec->source.files && spec->data.kind != DATA_PREPARED) {
@@ -73,11 +100,13 @@ cleanup:
     return status;
 }
 
+enum { PATHS = SPEC_FILES + 1 + 2 * CELL_TASKS };
+
 /* The paths, in the order in which the file has them. */
 static int paths_in_order(const struct spec *spec, struct yaml_file *file, int *order)
 {
     int paths = 0;
-    size_t place[SPEC_FILES + 1];
+    size_t place[PATHS];
     struct yaml_field item;
     for (; source_path(&spec->source, paths); paths++) {
         if (find_path(NULL, file, spec, paths, &item) != STATUS_OK) {
@@ -121,12 +150,12 @@ static int write_relocated(struct error *err, const struct spec *spec, FILE *out
     int status = STATUS_OK;
     struct yaml_file file = {0};
     struct yaml_field root, item;
-    int order[SPEC_FILES + 1];
+    int order[PATHS];
     TRY(yaml_file_open(err, spec->path, spec->text, spec->text_length, &file));
     yaml_file_root(&file, &root);
     size_t done = put_name(spec, &root, out);
     const int count = paths_in_order(spec, &file, order);
-    CHECK(err, count > 0, STATUS_FAILED, "%s: data: the paths are not there any more", spec->path);
+    CHECK(err, count > 0, STATUS_FAILED, "%s: the paths are not there any more", spec->path);
     for (int i = 0; i < count; i++) {
         char written[SPEC_PATH], path[RELOCATE_PATH];
         TRY(find_path(err, &file, spec, order[i], &item));
@@ -137,7 +166,7 @@ static int write_relocated(struct error *err, const struct spec *spec, FILE *out
         size_t from = byte_of(spec->text, spec->text_length, item.node->start_mark.index);
         size_t to = byte_of(spec->text, spec->text_length, item.node->end_mark.index);
         CHECK(err, from >= done && to >= from, STATUS_FAILED,
-              "%s: data: cannot rewrite %s; give an absolute path", spec->path, item.text);
+              "%s: %s: cannot rewrite %s; give an absolute path", spec->path, item.name, item.text);
         TRY(relocate_file(err, spec, order[i], path));
         fwrite(spec->text + done, 1, from - done, out);
         put_quoted(out, path);

@@ -303,7 +303,21 @@ double spec_text_bytes(const struct spec *spec)
 
 const char *source_path(const struct data_source *source, int index)
 {
-    return index < source->files                            ? source->file[index]
-           : index == source->files && source->tokenizer[0] ? source->tokenizer
-                                                            : NULL;
+    if (index < source->files) {
+        return source->file[index];
+    }
+    index -= source->files;
+    if (source->tokenizer[0] && index-- == 0) {
+        return source->tokenizer;
+    }
+    for (int i = 0; i < source->tasks; i++) {
+        const struct task_source *task = &source->task[i];
+        if (task->path[0] && index-- == 0) {
+            return task->path;
+        }
+        if (task->labels[0] && index-- == 0) {
+            return task->labels;
+        }
+    }
+    return NULL;
 }

@@ -89,7 +89,7 @@ static int read_head(struct error *err, const struct yaml_field *root, struct sp
 {
     static const char *const KEYS[] = {
         "name",  "title", "note",       "design",   "sizes", "model", "base",  "factors", "cells",
-        "seeds", "train", "quantizers", "evaluate", "data",  "run",   "shard", NULL,
+        "seeds", "train", "quantizers", "evaluate", "data",  "run",   "shard", "tasks",   NULL,
     };
     int status = STATUS_OK;
     struct yaml_field field;
@@ -137,6 +137,7 @@ int spec_read(struct error *err, const char *path, struct spec **out)
     TRY(spec_read_factors(err, &root, spec));
     TRY(spec_read_seeds(err, &root, spec));
     TRY(spec_read_evaluate(err, &root, spec));
+    TRY(spec_read_tasks(err, &root, spec));
     TRY(spec_read_data(err, &root, spec));
     TRY(spec_read_run(err, &root, spec));
     *out = spec;

@@ -54,8 +54,15 @@ struct level {
     char text[32]; /* as the user wrote it */
 };
 
+/* The files of a task; "" where it has none. */
+struct task_source {
+    char path[SPEC_PATH], labels[SPEC_PATH];
+};
+
 /* The files a study reads. Plain bytes: it is broadcast to all ranks. Paths are absolute, or relative to the current folder. */
 struct data_source {
+    int tasks; /* as many as the cells have */
+    struct task_source task[CELL_TASKS];
     char tokenizer[SPEC_PATH]; /* the SentencePiece model of text files; "": none */
     int files;
     char file[SPEC_FILES][SPEC_PATH]; /* text or token files; prepared: the folder */
@@ -116,7 +123,7 @@ double spec_text_bytes(const struct spec *spec);
 /* Bytes that are read from disk to have them. */
 double source_disk_bytes(const struct data_source *source, enum data_kind kind);
 
-/* All paths of the source: its files, then the tokenizer if there is one. NULL past the end. */
+/* All paths of the source: its files, the tokenizer if there is one, then those of the tasks. NULL past the end. */
 const char *source_path(const struct data_source *source, int index);
 
 /* All cells of the study, identified, without duplicates: sizes outermost, then settings (base first),

@@ -4,9 +4,8 @@
 
 #include "jobs/spec_read.h"
 
-/* A path as written in the study file, seen from the folder we run in. */
-static int read_path(struct error *err, const struct yaml_field *field, const struct spec *spec,
-                     bool folder_wanted, char out[SPEC_PATH])
+int spec_read_path(struct error *err, const struct yaml_field *field, const struct spec *spec,
+                   bool folder_wanted, char out[SPEC_PATH])
 {
     int status = STATUS_OK;
     char path[SPEC_PATH];
@@ -47,7 +46,7 @@ static int read_paths(struct error *err, const struct yaml_field *list, struct s
     TRY(yaml_field_list(err, list, SPEC_FILES, &spec->source.files));
     for (int i = 0; i < spec->source.files; i++) {
         yaml_field_item(list, i, &item);
-        TRY(read_path(err, &item, spec, false, spec->source.file[i]));
+        TRY(spec_read_path(err, &item, spec, false, spec->source.file[i]));
         for (int j = 0; j < i; j++) {
             FIELD_CHECK(err, strcmp(spec->source.file[i], spec->source.file[j]) != 0, &item,
                         "file %s was given already; keep one of the two", item.text);
@@ -90,7 +89,7 @@ static int read_text(struct error *err, const struct yaml_field *data,
                             "name the SentencePiece model (spm_train and ptqscale prepare make "
                             "one), or say tokenizer: bytes",
                             &field));
-        TRY(read_path(err, &field, spec, false, spec->source.tokenizer));
+        TRY(spec_read_path(err, &field, spec, false, spec->source.tokenizer));
     } else {
         TRY(refuse(err, data, "tokenizer_model", "it goes with tokenizer: sentencepiece"));
         spec->data.vocabulary = 256;
@@ -152,7 +151,7 @@ static int read_source(struct error *err, const struct yaml_field *data, struct 
         goto cleanup;
     }
     spec->data.kind = DATA_PREPARED;
-    TRY(read_path(err, &source, spec, true, spec->source.file[0]));
+    TRY(spec_read_path(err, &source, spec, true, spec->source.file[0]));
     spec->source.files = 1;
 cleanup:
     return status;

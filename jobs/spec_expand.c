@@ -166,7 +166,8 @@ static void put_evaluate(FILE *out, const struct cell_evaluate *evaluate)
 }
 
 /* Paths become absolute, since the text is kept in another folder than the study file. */
-static void put_path(FILE *out, const char *key, const char *file, const char *folder)
+static void put_path(FILE *out, const char *key, const char *file, const char *folder,
+                     const char *end)
 {
     char resolved[PATH_MAX];
     char joined[PATH_MAX + SPEC_PATH + 1];
@@ -178,7 +179,34 @@ static void put_path(FILE *out, const char *key, const char *file, const char *f
     }
     fputs(key, out);
     put_string(out, joined);
-    fputc('\n', out);
+    fputs(end, out);
+}
+
+static void put_tasks(FILE *out, const struct spec *spec, const char *folder)
+{
+    fputs(spec->evaluate.tasks > 0 ? "tasks:\n" : "", out);
+    for (int i = 0; i < spec->evaluate.tasks; i++) {
+        const struct task *task = &spec->evaluate.task[i];
+        const struct task_source *source = &spec->source.task[i];
+        fprintf(out, "  - {name: \"%s\", format: %s, seed: %llu", task->name,
+                task_format_name((int)task->format), (unsigned long long)task->seed);
+        if (task->items > 0) {
+            fprintf(out, ", items: %d", task->items);
+        }
+        if (task_is_made(task->format)) {
+            fprintf(out, ", length: %d}\n", task->length);
+            continue;
+        }
+        fprintf(out, ", shots: %d", task->shots);
+        put_path(out, ", path: ", source->path, folder, "");
+        if (source->labels[0]) {
+            put_path(out, ", labels: ", source->labels, folder, "");
+        }
+        if (task->hash[0]) {
+            fprintf(out, ", hash: \"%s\"", task->hash);
+        }
+        fputs("}\n", out);
+    }
 }
 
 static void put_data(FILE *out, const struct spec *spec, const char *folder)
@@ -186,11 +214,11 @@ static void put_data(FILE *out, const struct spec *spec, const char *folder)
     const struct cell_data *data = &spec->data;
     fputs("data:\n", out);
     if (data->kind == DATA_PREPARED) {
-        put_path(out, "  prepared: ", spec->source.file[0], folder);
+        put_path(out, "  prepared: ", spec->source.file[0], folder, "\n");
     } else {
         fputs(data->kind == DATA_SHARDS ? "  shards:\n" : "  files:\n", out);
         for (int i = 0; i < spec->source.files; i++) {
-            put_path(out, "    - ", spec->source.file[i], folder);
+            put_path(out, "    - ", spec->source.file[i], folder, "\n");
         }
         if (data->kind != DATA_SHARDS) {
             fprintf(out, "  cleaning: %s\n", data->cleaning);
@@ -200,7 +228,7 @@ static void put_data(FILE *out, const struct spec *spec, const char *folder)
     }
     if (data->kind == DATA_SENTENCEPIECE) {
         fputs("  tokenizer: sentencepiece\n", out);
-        put_path(out, "  tokenizer_model: ", spec->source.tokenizer, folder);
+        put_path(out, "  tokenizer_model: ", spec->source.tokenizer, folder, "\n");
     }
     if (data->kind != DATA_BYTES && data->vocabulary > 0) {
         fprintf(out, "  vocabulary: %d\n", data->vocabulary);
@@ -246,6 +274,7 @@ static void put_all(FILE *out, const struct spec *spec, const char *folder)
     put_recipes(out, spec);
     put_train(out, spec);
     put_evaluate(out, &spec->evaluate);
+    put_tasks(out, spec, folder);
     put_data(out, spec, folder);
     put_run(out, &spec->run);
     if (spec->shard.count > 1) {

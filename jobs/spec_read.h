@@ -18,6 +18,13 @@ int spec_read_run(struct error *err, const struct yaml_field *root, struct spec 
 int spec_read_quantizers(struct error *err, const struct yaml_field *root,
                          const struct yaml_field *evaluate, struct cell_evaluate *out);
 
+/* Its tasks; needs the sizes. */
+int spec_read_tasks(struct error *err, const struct yaml_field *root, struct spec *spec);
+
+/* A path as written in the study file, seen from the folder we run in. One that ends with / is refused unless a folder is wanted. */
+int spec_read_path(struct error *err, const struct yaml_field *field, const struct spec *spec,
+                   bool folder_wanted, char out[SPEC_PATH]);
+
 /* The base recipe, needed by sizes; then factors or the list of cells, which need the sizes. */
 int spec_read_base(struct error *err, const struct yaml_field *root, struct spec *spec);
 int spec_read_factors(struct error *err, const struct yaml_field *root, struct spec *spec);

@@ -103,7 +103,7 @@ static void set_corpus(struct values *values, const struct spec *spec)
         if (relocate_file(NULL, spec, i, path) != STATUS_OK) {
             snprintf(path, sizeof path, "%s", source_path(&spec->source, i));
         }
-        if (spec->data.kind == DATA_PREPARED) {
+        if (i == 0 && spec->data.kind == DATA_PREPARED) {
             strcat(path, "/" MANIFEST_FILE);
         }
         fputs(i > 0 ? " " : "", out);
