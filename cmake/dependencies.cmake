@@ -40,6 +40,17 @@ pkg_check_modules(SENTENCEPIECE QUIET IMPORTED_TARGET sentencepiece)
 ptqscale_require("${SENTENCEPIECE_FOUND}" "SentencePiece (tokenizer)" libsentencepiece-dev
   sentencepiece)
 
+find_package(EXPAT QUIET)
+ptqscale_require("${EXPAT_FOUND}" "Expat (task files in XML)" libexpat1-dev expat)
+
+find_path(CSV_INCLUDE_DIR csv.h HINTS ENV LIBCSV_ROOT PATH_SUFFIXES include)
+find_library(CSV_LIBRARY csv HINTS ENV LIBCSV_ROOT PATH_SUFFIXES lib)
+mark_as_advanced(CSV_INCLUDE_DIR CSV_LIBRARY)
+if(CSV_INCLUDE_DIR AND CSV_LIBRARY)
+  set(CSV_FOUND TRUE)
+endif()
+ptqscale_require("${CSV_FOUND}" "libcsv (task files in CSV)" libcsv-dev libcsv)
+
 find_package(Threads REQUIRED)
 
 find_package(GSL QUIET)
