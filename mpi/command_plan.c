@@ -13,6 +13,7 @@
 #include "mpi/measure.h"
 #include "mpi/transport.h"
 #include "study/gemm.h"
+#include "study/tasks/read.h"
 
 static const char description[] =
     "Checks a study file and prints what it asks for: cells, parameters, operations,\n"
@@ -154,6 +155,7 @@ int command_plan(struct error *err, int argc, char **argv)
     TRY(spec_read(err, study, &spec));
     if (!check) {
         spec_fingerprint(NULL, spec); /* without it the plan says what is missing */
+        TRY(task_identify(err, spec));
     }
     TRY(spec_cells(err, spec, &cells, &count));
     if (check) {

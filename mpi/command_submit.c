@@ -18,6 +18,7 @@
 #include "results/atomic.h"
 #include "results/folder.h"
 #include "results/rundir.h"
+#include "study/tasks/read.h"
 
 static const char description[] =
     "Runs a study in Slurm: writes the batch script DIR/submit.sbatch and everything it\n"
@@ -156,6 +157,7 @@ static int read_study(struct error *err, struct submission *s)
     free(s->spec->text);
     s->spec->text = relocated;
     s->spec->text_length = strlen(relocated);
+    TRY(task_identify(err, s->spec));
     TRY(spec_cells(err, s->spec, &cells, &s->cells));
     CHECK(err, s->batch.shards <= s->cells, STATUS_USAGE,
           "submit: --array %d: the study has only %d cells; give at most one shard per cell",

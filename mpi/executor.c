@@ -11,6 +11,7 @@
 #include "mpi/clock.h"
 #include "results/cellfile.h"
 #include "results/checkpoint.h"
+#include "study/tasks/tasks.h"
 
 struct executor {
     struct data_source source;
@@ -154,6 +155,25 @@ static void describe(const struct executor *executor, struct record *record, int
     record->attempts = attempts;
 }
 
+/* The tasks of all cells of the study; without them the corpus is not there either. */
+static int load_tasks(struct error *err, struct executor *executor,
+                      const struct cell_evaluate *evaluate)
+{
+    int status = STATUS_OK;
+    struct tasks *tasks = NULL;
+    if (evaluate->tasks == 0) {
+        goto cleanup;
+    }
+    TRY(tasks_load(err, &executor->source, evaluate, executor->corpus, &tasks));
+    corpus_give_tasks(executor->corpus, tasks);
+cleanup:
+    if (status != STATUS_OK) {
+        corpus_free(executor->corpus);
+        executor->corpus = NULL;
+    }
+    return status;
+}
+
 void executor_run(struct executor *executor, const struct cell *cell, int attempts,
                   const char *file, struct team *team, progress_fn *report, void *report_context,
                   struct outcome *outcome)
@@ -176,6 +196,7 @@ void executor_run(struct executor *executor, const struct cell *cell, int attemp
     outcome->kind = OUTCOME_NO_CORPUS;
     if (executor->corpus == NULL) {
         TRY(corpus_load(&err, &executor->source, &executor->data, &executor->corpus));
+        TRY(load_tasks(&err, executor, &cell->evaluate));
     }
     outcome->kind = OUTCOME_FAILED;
     begun = clock_seconds(); /* the cell's own time: the scheduler learns from it */

@@ -11,6 +11,7 @@
 #include "mpi/launcher.h"
 #include "mpi/session_state.h"
 #include "mpi/transport.h"
+#include "study/tasks/read.h"
 
 static const double reference_rate = 2e10; /* FLOP/s until cells have taught better */
 /* What teams of several ranks are assumed to run on: what plan assumes where nothing was measured. */
@@ -172,6 +173,7 @@ static int read_study(struct error *err, struct session *s, const struct run_opt
         s->spec->shard = options->shard;
     }
     TRY(spec_fingerprint(err, s->spec));
+    TRY(task_identify(err, s->spec));
     TRY(spec_cells(err, s->spec, &s->cell, &s->cells));
     CHECK(err, s->cells > 0, STATUS_USAGE, "%s: the study has no cells", options->study);
     s->pace = s->spec->run;

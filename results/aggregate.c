@@ -103,14 +103,19 @@ static int check_cells(struct error *err, const struct cell *cells, int count)
         const struct cell_evaluate *evaluate = &cells[i].evaluate;
         bool same = evaluate->checkpoints == first->checkpoints &&
                     evaluate->quantizers == first->quantizers &&
-                    evaluate->windows == first->windows &&
+                    evaluate->windows == first->windows && evaluate->tasks == first->tasks &&
                     memcmp(evaluate->fraction, first->fraction,
                            (size_t)first->checkpoints * sizeof first->fraction[0]) == 0;
         for (int q = 0; same && q < first->quantizers; q++) {
             same = strcmp(evaluate->quantizer[q].name, first->quantizer[q].name) == 0;
         }
+        for (int t = 0; same && t < first->tasks; t++) {
+            same = strcmp(evaluate->task[t].name, first->task[t].name) == 0 &&
+                   evaluate->task[t].items == first->task[t].items;
+        }
         CHECK(err, same, STATUS_FAILED,
-              "cells %s and %s differ in checkpoints, quantizers or windows: they are not of one "
+              "cells %s and %s differ in checkpoints, quantizers, windows or tasks: they are not "
+              "of one "
               "study",
               cells[0].id, cells[i].id);
     }

@@ -72,6 +72,30 @@ static void list_fractions(const struct cell_evaluate *evaluate, char text[512])
     }
 }
 
+static void list_tasks(const struct cell_evaluate *evaluate, char text[512])
+{
+    size_t used = 0;
+    snprintf(text, 512, "none");
+    for (int i = 0; i < evaluate->tasks && used < 512; i++) {
+        const struct task *task = &evaluate->task[i];
+        used += (size_t)snprintf(text + used, 512 - used, "%s%s (%d items, %s %.8s)",
+                                 i > 0 ? ", " : "", task->name, task->items,
+                                 task_format_name((int)task->format), task->hash);
+    }
+}
+
+static bool same_tasks(const struct cell_evaluate *x, const struct cell_evaluate *y)
+{
+    bool same = x->tasks == y->tasks;
+    for (int i = 0; same && i < x->tasks; i++) {
+        const struct task *a = &x->task[i], *b = &y->task[i];
+        same = strcmp(a->name, b->name) == 0 && a->format == b->format && a->items == b->items &&
+               a->length == b->length && a->shots == b->shots && a->seed == b->seed &&
+               strcmp(a->hash, b->hash) == 0;
+    }
+    return same;
+}
+
 static int check_pair(struct error *err, const struct merge_input *a, const struct merge_input *b)
 {
     int status = STATUS_OK;
@@ -90,6 +114,11 @@ static int check_pair(struct error *err, const struct merge_input *a, const stru
     CHECK(err, strcmp(left, right) == 0, STATUS_FAILED,
           "%s and %s cannot be merged: their quantizers are %s and %s", a->path, b->path, left,
           right);
+    list_tasks(x, left);
+    list_tasks(y, right);
+    CHECK(err, same_tasks(x, y), STATUS_FAILED,
+          "%s and %s cannot be merged: their tasks are %s and %s%s", a->path, b->path, left, right,
+          strcmp(left, right) == 0 ? ", of other items" : "");
     CHECK(err, x->windows == y->windows, STATUS_FAILED,
           "%s and %s cannot be merged: they have %d and %d held-out windows", a->path, b->path,
           x->windows, y->windows);

@@ -147,6 +147,10 @@ int netcdf_define(struct error *err, int id, const char *path,
             NETCDF(err, path, name,
                    nc_def_var_fill(id, *varid, NC_FILL, &(long long){NC_FILL_INT64}));
             break;
+        case NC_BYTE:
+            NETCDF(err, path, name,
+                   nc_def_var_fill(id, *varid, NC_FILL, &(signed char){NC_FILL_BYTE}));
+            break;
         default: /* strings and flags are never missing */
             break;
         }

@@ -20,11 +20,14 @@ int record_create(struct error *err, const struct cell *cell, struct record **re
     CHECK(err,
           evaluate->checkpoints >= 0 && evaluate->checkpoints <= CELL_CHECKPOINTS &&
               evaluate->quantizers >= 0 && evaluate->quantizers <= CELL_QUANTIZERS &&
-              evaluate->windows >= 0 && evaluate->windows <= MOST_WINDOWS &&
-              cell->size.layers >= 0 && cell->size.layers <= MOST_LAYERS,
+              evaluate->windows >= 0 && evaluate->windows <= MOST_WINDOWS && evaluate->tasks >= 0 &&
+              evaluate->tasks <= CELL_TASKS &&
+              schema_length(cell, SCHEMA_ITEM) <= TASK_MOST_ITEMS && cell->size.layers >= 0 &&
+              cell->size.layers <= MOST_LAYERS,
           STATUS_FAILED,
-          "cell %s: %d checkpoints, %d quantizers, %d windows, %d layers are out of range",
-          cell->id, evaluate->checkpoints, evaluate->quantizers, evaluate->windows,
+          "cell %s: %d checkpoints, %d quantizers, %d windows, %d tasks, %d layers are out of "
+          "range",
+          cell->id, evaluate->checkpoints, evaluate->quantizers, evaluate->windows, evaluate->tasks,
           cell->size.layers);
     size_t values = 0;
     for (int i = 0; i < schema_count(); i++) {
@@ -37,6 +40,8 @@ int record_create(struct error *err, const struct cell *cell, struct record **re
     created->quantizers = evaluate->quantizers;
     created->windows = evaluate->windows;
     created->layers = cell->size.layers;
+    created->tasks = evaluate->tasks;
+    created->items = (int)schema_length(cell, SCHEMA_ITEM);
     double *next = (double *)(void *)(created + 1);
     for (int i = 0; i < schema_count(); i++) {
         const struct schema_entry *entry = schema_entry(i);

@@ -39,6 +39,7 @@ struct record {
     char reason[512]; /* why diverged or failed; "" */
 
     int checkpoints, quantizers, windows, layers; /* C, Q, W, L: from the cell */
+    int tasks, items;                             /* T, I: items of the task that has most */
 
     /* (C): per evaluation checkpoint */
     double *training_fraction;
@@ -71,6 +72,22 @@ struct record {
     double *window_loss;
     double *window_quantized_loss;
     double *window_kl;
+
+    /* Tasks (study/tasks/), METHOD §4. (C, T): the full-precision model */
+    double *accuracy, *accuracy_se;           /* acc: share of items answered right */
+    double *accuracy_norm, *accuracy_norm_se; /* acc_norm: answers by log p per byte */
+    double *task_perplexity; /* exp(−mean log p) of the words of one-word tasks */
+    /* (C, Q, T) */
+    double *quantized_accuracy, *quantized_accuracy_norm, *quantized_task_perplexity;
+    double *accuracy_drop, *accuracy_drop_se; /* 100·(acc − acc_q)/acc, paired over items */
+    double *accuracy_drop_above_chance, *accuracy_drop_above_chance_se; /* over acc − chance */
+    double *discordant_lost;   /* items that only the full-precision model answers right */
+    double *discordant_gained; /* items that only the quantized model answers right */
+    /* (T) */
+    double *task_chance;    /* accuracy of guessing; 0 for one-word tasks */
+    double *task_truncated; /* items that do not fit the context */
+    /* (T, I) and (Q, T, I), at the last checkpoint: 1 right, 0 wrong */
+    double *item_correct, *quantized_item_correct;
 
     /* Probes (study/probe.h), METHOD §5. (C, L, RECORD_SITES): inputs and weights of a site */
     double *probe_input_std, *probe_input_max, *probe_input_kurtosis;

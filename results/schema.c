@@ -44,6 +44,31 @@
     {                                                                                              \
         SCHEMA_CHECKPOINT, SCHEMA_LAYER, SCHEMA_NORM                                               \
     }
+#define CK                                                                                         \
+    2,                                                                                             \
+    {                                                                                              \
+        SCHEMA_CHECKPOINT, SCHEMA_TASK                                                             \
+    }
+#define CQK                                                                                        \
+    3,                                                                                             \
+    {                                                                                              \
+        SCHEMA_CHECKPOINT, SCHEMA_QUANTIZER, SCHEMA_TASK                                           \
+    }
+#define K                                                                                          \
+    1,                                                                                             \
+    {                                                                                              \
+        SCHEMA_TASK                                                                                \
+    }
+#define KI                                                                                         \
+    2,                                                                                             \
+    {                                                                                              \
+        SCHEMA_TASK, SCHEMA_ITEM                                                                   \
+    }
+#define QKI                                                                                        \
+    3,                                                                                             \
+    {                                                                                              \
+        SCHEMA_QUANTIZER, SCHEMA_TASK, SCHEMA_ITEM                                                 \
+    }
 #define T                                                                                          \
     1,                                                                                             \
     {                                                                                              \
@@ -151,6 +176,70 @@ static const struct schema_entry entries[] = {
     NUMBER(window_kl, CQW, SCHEMA_FLOAT, SCHEMA_RESULT, "1",
            "KL(p||p_q) on one held-out window, nats per token",
            "METHOD §4: per-window values, the same windows for every cell", NULL),
+
+    NUMBER(accuracy, CK, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "share of a task's items that the full-precision model answers right",
+           "METHOD §4: acc of lm-evaluation-harness, the answer of the largest log-likelihood; of "
+           "one-word tasks: greedy "
+           "decoding gives the word",
+           "accuracy_se"),
+    NUMBER(accuracy_se, CK, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "standard error of accuracy over items",
+           "METHOD §4: describes one run, never a contrast", NULL),
+    NUMBER(accuracy_norm, CK, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "share of a task's items that the full-precision model answers right per byte",
+           "METHOD §4: acc_norm of lm-evaluation-harness, the answer of the largest log-likelihood "
+           "per byte",
+           "accuracy_norm_se"),
+    NUMBER(accuracy_norm_se, CK, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "standard error of accuracy_norm over items",
+           "METHOD §4: describes one run, never a contrast", NULL),
+    NUMBER(task_perplexity, CK, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "perplexity of the words of a one-word task",
+           "METHOD §4: exp(-mean log-likelihood of a whole word); missing for other tasks", NULL),
+    NUMBER(quantized_accuracy, CQK, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "share of a task's items that the quantized model answers right", "METHOD §3, 4", NULL),
+    NUMBER(quantized_accuracy_norm, CQK, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "share of a task's items that the quantized model answers right per byte",
+           "METHOD §3, 4", NULL),
+    NUMBER(quantized_task_perplexity, CQK, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
+           "perplexity of the words of a one-word task under the quantized model", "METHOD §3, 4",
+           NULL),
+    NUMBER(accuracy_drop, CQK, SCHEMA_DOUBLE, SCHEMA_RESULT, "percent",
+           "relative drop of accuracy by quantization",
+           "METHOD §4: 100 (accuracy - quantized_accuracy) / accuracy; positive is worse; missing "
+           "where accuracy is 0",
+           "accuracy_drop_se"),
+    NUMBER(accuracy_drop_se, CQK, SCHEMA_DOUBLE, SCHEMA_RESULT, "percent",
+           "standard error of accuracy_drop over paired items",
+           "METHOD §4: describes one run, never a contrast", NULL),
+    NUMBER(accuracy_drop_above_chance, CQK, SCHEMA_DOUBLE, SCHEMA_RESULT, "percent",
+           "drop of accuracy by quantization, relative to what is above chance",
+           "METHOD §4: 100 (accuracy - quantized_accuracy) / (accuracy - task_chance); missing "
+           "where accuracy is not above "
+           "chance",
+           "accuracy_drop_above_chance_se"),
+    NUMBER(accuracy_drop_above_chance_se, CQK, SCHEMA_DOUBLE, SCHEMA_RESULT, "percent",
+           "standard error of accuracy_drop_above_chance over paired items",
+           "METHOD §4: describes one run, never a contrast", NULL),
+    NUMBER(discordant_lost, CQK, SCHEMA_INT, SCHEMA_RESULT, "1",
+           "items that only the full-precision model answers right", "METHOD §4: McNemar's b",
+           NULL),
+    NUMBER(discordant_gained, CQK, SCHEMA_INT, SCHEMA_RESULT, "1",
+           "items that only the quantized model answers right", "METHOD §4: McNemar's c", NULL),
+    NUMBER(task_chance, K, SCHEMA_DOUBLE, SCHEMA_RESULT, "1", "accuracy of guessing",
+           "METHOD §4: mean of 1 / number of answers; 0 where a word has to be given, which can be "
+           "anything",
+           NULL),
+    NUMBER(task_truncated, K, SCHEMA_INT, SCHEMA_RESULT, "1", "items that do not fit the context",
+           "METHOD §4: their first tokens are left out, or an answer is read in several windows",
+           NULL),
+    NUMBER(item_correct, KI, SCHEMA_BYTE, SCHEMA_RESULT, "1",
+           "the full-precision model of the last checkpoint answers the item right",
+           "METHOD §4: 1 right, 0 wrong, as accuracy counts it", NULL),
+    NUMBER(quantized_item_correct, QKI, SCHEMA_BYTE, SCHEMA_RESULT, "1",
+           "the quantized model of the last checkpoint answers the item right",
+           "METHOD §4: 1 right, 0 wrong, paired with item_correct", NULL),
 
     NUMBER(probe_input_std, CLS, SCHEMA_DOUBLE, SCHEMA_RESULT, "1",
            "standard deviation of a site's input activations",
@@ -276,6 +365,11 @@ const struct schema_entry *schema_find(const char *name)
 
 bool schema_optional(const struct schema_entry *entry)
 {
+    for (int i = 0; i < entry->rank; i++) {
+        if (entry->dimension[i] == SCHEMA_TASK) {
+            return true;
+        }
+    }
     return strncmp(entry->name, "probe_", 6) == 0 || strcmp(entry->name, "site_error") == 0 ||
            strcmp(entry->name, "gptq_damping") == 0 ||
            strcmp(entry->name, "quantizer_outcome") == 0 ||
@@ -285,8 +379,8 @@ bool schema_optional(const struct schema_entry *entry)
 
 const char *schema_dimension_name(enum schema_dimension dimension)
 {
-    static const char *const names[] = {"checkpoint", "quantizer", "window", "trace",
-                                        "layer",      "site",      "norm"};
+    static const char *const names[] = {"checkpoint", "quantizer", "window", "trace", "layer",
+                                        "site",       "norm",      "task",   "item"};
     return names[dimension];
 }
 
@@ -295,6 +389,15 @@ const char *const *schema_dimension_labels(enum schema_dimension dimension)
     static const char *const sites[RECORD_SITES] = {"qkv", "attn_out", "ffn_in", "ffn_out"};
     static const char *const norms[RECORD_NORMS] = {"ln1", "ln2"};
     return dimension == SCHEMA_SITE ? sites : dimension == SCHEMA_NORM ? norms : NULL;
+}
+
+static size_t most_items(const struct cell_evaluate *evaluate)
+{
+    int most = 0;
+    for (int i = 0; i < evaluate->tasks; i++) {
+        most = evaluate->task[i].items > most ? evaluate->task[i].items : most;
+    }
+    return (size_t)most;
 }
 
 size_t schema_length(const struct cell *cell, enum schema_dimension dimension)
@@ -312,6 +415,10 @@ size_t schema_length(const struct cell *cell, enum schema_dimension dimension)
         return RECORD_SITES;
     case SCHEMA_NORM:
         return RECORD_NORMS;
+    case SCHEMA_TASK:
+        return (size_t)cell->evaluate.tasks;
+    case SCHEMA_ITEM:
+        return most_items(&cell->evaluate);
     case SCHEMA_TRACE:
     case SCHEMA_DIMENSIONS:
         break;

@@ -20,6 +20,8 @@ enum schema_dimension {
     SCHEMA_LAYER,
     SCHEMA_SITE,
     SCHEMA_NORM,
+    SCHEMA_TASK,
+    SCHEMA_ITEM,
     SCHEMA_DIMENSIONS,
 };
 
@@ -31,6 +33,7 @@ enum schema_type {
     SCHEMA_FLOAT,
     SCHEMA_INT,
     SCHEMA_INT64,
+    SCHEMA_BYTE,
     SCHEMA_TEXT,   /* char[size] in the record */
     SCHEMA_STATUS, /* enum cell_status */
 };
@@ -60,7 +63,7 @@ int schema_count(void);
 const struct schema_entry *schema_entry(int index);
 const struct schema_entry *schema_find(const char *name); /* NULL: unknown */
 
-/* May a file lack the variable? Probes came later than the first files; there they are missing. */
+/* May a file lack the variable? Probes, tasks and more came later than the first files; there they are missing. */
 bool schema_optional(const struct schema_entry *entry);
 
 const char *schema_dimension_name(enum schema_dimension dimension);

@@ -8,6 +8,7 @@
 #include "results/netcdf_io.h"
 #include "results/settings.h"
 #include "results/variables.h"
+#include "results/variables_parts.h"
 
 enum { MOST = 1 << 24 }; /* more cells than any study of ours; larger is damage */
 
@@ -229,6 +230,7 @@ static int get_evaluate(struct error *err, const struct studyread *study,
     TRY(get_numbers(err, study, "training_fraction", (size_t)evaluate->checkpoints,
                     evaluate->fraction));
     TRY(get_quantizers(err, study, evaluate));
+    TRY(variables_get_tasks(err, study->variables.file, study->path, evaluate));
 cleanup:
     return status;
 }

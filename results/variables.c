@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "results/netcdf_io.h"
+#include "results/variables_parts.h"
 
 static const char status_meanings[] = "pending running done diverged failed quarantined";
 
@@ -23,6 +24,7 @@ static nc_type disk_type(enum schema_type type)
         return NC_INT64;
     case SCHEMA_TEXT:
         return NC_STRING;
+    case SCHEMA_BYTE:
     case SCHEMA_STATUS:
         break;
     }
@@ -73,7 +75,7 @@ static void choose_chunks(const struct variables *variables, const struct schema
 {
     size_t values = values_of(variables, entry);
     bool study = has_cell(variables, entry);
-    if (!study && entry->type != SCHEMA_FLOAT) {
+    if (!study && entry->type != SCHEMA_FLOAT && entry->type != SCHEMA_BYTE) {
         return; /* small, and under the file's own checksum: contiguous */
     }
     size_t many = ((size_t)1 << 13) / values;
@@ -114,10 +116,11 @@ static int define_entry(struct error *err, struct variables *variables,
     for (int i = 0; i < entry->rank; i++) {
         variable.dimension[variable.rank++] = variables->dimension[entry->dimension[i]];
         const enum schema_dimension of = entry->dimension[i];
-        const char *label = of == SCHEMA_CHECKPOINT ? "training_fraction"
-                            : of == SCHEMA_QUANTIZER || schema_dimension_labels(of) != NULL
-                                ? schema_dimension_name(of)
-                                : NULL;
+        const char *label =
+            of == SCHEMA_CHECKPOINT ? "training_fraction"
+            : of == SCHEMA_QUANTIZER || of == SCHEMA_TASK || schema_dimension_labels(of) != NULL
+                ? schema_dimension_name(of)
+                : NULL;
         if (label != NULL && coordinates != NULL) {
             size_t used = strlen(all);
             snprintf(all + used, sizeof all - used, "%s%s", used > 0 ? " " : "", label);
@@ -171,6 +174,12 @@ static const struct netcdf_variable own_coordinates[] = {
      .comment =
          "METHOD §1: ln1 before attention (in a parallel block also before the FFN), ln2 before "
          "the FFN of a sequential block"},
+    {.name = "task", .type = NC_STRING, .long_name = "name of the task", .comment = "METHOD §4"},
+    {.name = "item",
+     .type = NC_INT,
+     .long_name = "number of an item of a task",
+     .comment =
+         "METHOD §4; a task with fewer items than the longest has missing values behind its last"},
 };
 
 static const struct netcdf_variable quantizer_facts[] = {
@@ -216,8 +225,8 @@ static const struct netcdf_variable quantizer_facts[] = {
      .comment = "METHOD §4"},
 };
 
-static int define_coordinate(struct error *err, const struct variables *variables,
-                             const struct netcdf_variable *of, int dimension)
+int variables_define_coordinate(struct error *err, const struct variables *variables,
+                                const struct netcdf_variable *of, int dimension)
 {
     int status = STATUS_OK;
     int id = -1;
@@ -253,16 +262,19 @@ int variables_define_dimensions(struct error *err, struct variables *variables)
             NETCDF(err, variables->path, name,
                    nc_def_dim(variables->file, name, length, &variables->dimension[i]));
             if (variables->cells > 0 || i == SCHEMA_QUANTIZER) {
-                TRY(define_coordinate(err, variables, &own_coordinates[i],
-                                      variables->dimension[i]));
+                TRY(variables_define_coordinate(err, variables, &own_coordinates[i],
+                                                variables->dimension[i]));
             }
         }
+    }
+    if (variables->cells > 0 && variables->dimension[SCHEMA_TASK] >= 0) {
+        TRY(variables_define_tasks(err, variables));
     }
     for (size_t i = 0; i < sizeof quantizer_facts / sizeof quantizer_facts[0] &&
                        variables->dimension[SCHEMA_QUANTIZER] >= 0 && variables->cells > 0;
          i++) {
-        TRY(define_coordinate(err, variables, &quantizer_facts[i],
-                              variables->dimension[SCHEMA_QUANTIZER]));
+        TRY(variables_define_coordinate(err, variables, &quantizer_facts[i],
+                                        variables->dimension[SCHEMA_QUANTIZER]));
     }
 cleanup:
     return status;
@@ -334,8 +346,8 @@ cleanup:
     return status;
 }
 
-static int put_strings(struct error *err, const struct variables *variables, const char *name,
-                       const char **value)
+int variables_put_strings(struct error *err, const struct variables *variables, const char *name,
+                          const char **value)
 {
     int status = STATUS_OK;
     int id = -1;
@@ -345,8 +357,8 @@ cleanup:
     return status;
 }
 
-static int put_ints(struct error *err, const struct variables *variables, const char *name,
-                    const int *value)
+int variables_put_ints(struct error *err, const struct variables *variables, const char *name,
+                       const int *value)
 {
     int status = STATUS_OK;
     int id = -1;
@@ -385,17 +397,17 @@ static int put_quantizers(struct error *err, const struct variables *variables)
         word[3][i] = outliers_name((int)quantizer->outliers);
         word[4][i] = method_name((int)quantizer->method);
     }
-    TRY(put_strings(err, variables, "quantizer", name));
+    TRY(variables_put_strings(err, variables, "quantizer", name));
     if (variables->cells == 0) {
         return status;
     }
-    TRY(put_ints(err, variables, "quantizer_weight_bits", weight_bits));
-    TRY(put_ints(err, variables, "quantizer_activation_bits", activation_bits));
-    TRY(put_ints(err, variables, "quantizer_group", group));
-    TRY(put_ints(err, variables, "quantizer_every_checkpoint", every));
-    TRY(put_strings(err, variables, "quantizer_description", described));
+    TRY(variables_put_ints(err, variables, "quantizer_weight_bits", weight_bits));
+    TRY(variables_put_ints(err, variables, "quantizer_activation_bits", activation_bits));
+    TRY(variables_put_ints(err, variables, "quantizer_group", group));
+    TRY(variables_put_ints(err, variables, "quantizer_every_checkpoint", every));
+    TRY(variables_put_strings(err, variables, "quantizer_description", described));
     for (int i = 0; i < WORDS; i++) {
-        TRY(put_strings(err, variables, names[i], word[i]));
+        TRY(variables_put_strings(err, variables, names[i], word[i]));
     }
 cleanup:
     return status;
@@ -408,7 +420,7 @@ int variables_put_coordinates(struct error *err, const struct variables *variabl
         TRY(put_cell_numbers(err, variables));
         for (int i = 0; i < SCHEMA_DIMENSIONS; i++) {
             const enum schema_dimension of = (enum schema_dimension)i;
-            if (variables->dimension[i] < 0 || of == SCHEMA_QUANTIZER) {
+            if (variables->dimension[i] < 0 || of == SCHEMA_QUANTIZER || of == SCHEMA_TASK) {
                 continue;
             }
             if (schema_dimension_labels(of) != NULL) {
@@ -425,6 +437,9 @@ int variables_put_coordinates(struct error *err, const struct variables *variabl
                                          variables->cell->evaluate.fraction));
             }
         }
+    }
+    if (variables->cells > 0 && variables->dimension[SCHEMA_TASK] >= 0) {
+        TRY(variables_put_tasks(err, variables));
     }
     if (variables->dimension[SCHEMA_QUANTIZER] >= 0) {
         TRY(put_quantizers(err, variables));

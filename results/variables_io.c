@@ -27,6 +27,7 @@ static int put_numbers(struct error *err, const struct variables *variables, int
     float *floats = packed;
     int *ints = packed;
     long long *longs = packed;
+    signed char *bytes = packed;
     for (size_t i = 0; i < values; i++) {
         double x = value[i];
         switch (entry->type) {
@@ -39,16 +40,20 @@ static int put_numbers(struct error *err, const struct variables *variables, int
         case SCHEMA_INT64:
             longs[i] = fits(x, -9007199254740992.0, 9007199254740992.0) ? llrint(x) : NC_FILL_INT64;
             break;
+        case SCHEMA_BYTE:
+            bytes[i] = fits(x, -126.0, 127.0) ? (signed char)rint(x) : NC_FILL_BYTE;
+            break;
         default:
             doubles[i] = isnan(x) ? NC_FILL_DOUBLE : x;
             break;
         }
     }
-    int code = entry->type == SCHEMA_FLOAT ? nc_put_vara_float(file, varid, start, count, floats)
-               : entry->type == SCHEMA_INT ? nc_put_vara_int(file, varid, start, count, ints)
-               : entry->type == SCHEMA_INT64
-                   ? nc_put_vara_longlong(file, varid, start, count, longs)
-                   : nc_put_vara_double(file, varid, start, count, doubles);
+    int code =
+        entry->type == SCHEMA_FLOAT   ? nc_put_vara_float(file, varid, start, count, floats)
+        : entry->type == SCHEMA_INT   ? nc_put_vara_int(file, varid, start, count, ints)
+        : entry->type == SCHEMA_INT64 ? nc_put_vara_longlong(file, varid, start, count, longs)
+        : entry->type == SCHEMA_BYTE  ? nc_put_vara_schar(file, varid, start, count, bytes)
+                                      : nc_put_vara_double(file, varid, start, count, doubles);
     NETCDF(err, variables->path, entry->name, code);
 cleanup:
     free(packed);
@@ -192,6 +197,7 @@ static int get_numbers(struct error *err, const struct variables *variables, int
     double missing = entry->type == SCHEMA_FLOAT   ? (double)NC_FILL_FLOAT
                      : entry->type == SCHEMA_INT   ? (double)NC_FILL_INT
                      : entry->type == SCHEMA_INT64 ? (double)NC_FILL_INT64
+                     : entry->type == SCHEMA_BYTE  ? (double)NC_FILL_BYTE
                                                    : NC_FILL_DOUBLE;
     for (size_t i = 0; i < values; i++) {
         if (value[i] == missing) {

@@ -8,6 +8,7 @@
 #include "jobs/token_file.h"
 #include "study/corpus_parts.h"
 #include "study/rng.h"
+#include "study/tasks/tasks.h"
 
 int corpus_begin(struct error *err, int pieces, struct corpus **corpus)
 {
@@ -43,6 +44,7 @@ void corpus_free(struct corpus *corpus)
         free(corpus->held_out.span);
         free(corpus->unigram);
         tokenizer_close(corpus->tokenizer);
+        tasks_free(corpus->tasks);
         free(corpus);
     }
 }
@@ -295,6 +297,63 @@ double corpus_held_out_bytes(const struct corpus *c, int context, int count)
         }
     }
     return c->lengths ? bytes : NAN;
+}
+
+/* Text ======================================================================================== */
+
+/* Where text number `index` of a part begins: spans in turn, long ones cut. NULL past the last. */
+static const struct span *find_text(const struct part *part, int index, size_t *at)
+{
+    for (int s = 0; s < part->spans; s++) {
+        const size_t texts = (part->span[s].length + CORPUS_TEXT - 1) / CORPUS_TEXT;
+        if ((size_t)index < texts) {
+            *at = (size_t)index * CORPUS_TEXT;
+            return &part->span[s];
+        }
+        index -= (int)texts;
+    }
+    return NULL;
+}
+
+int corpus_text(struct error *err, const struct corpus *c, bool held_out, int index, char **text,
+                size_t *length)
+{
+    int status = STATUS_OK;
+    size_t at = 0;
+    const struct span *span = find_text(held_out ? &c->held_out : &c->train, index, &at);
+    char *out = NULL;
+    uint32_t *tokens = NULL;
+    *text = NULL;
+    *length = 0;
+    CHECK(err, c->tokenizer, STATUS_FAILED, "nobody knows what text the study's tokens stand for");
+    if (span == NULL) {
+        goto cleanup;
+    }
+    const size_t left = span->length - at, count = left < CORPUS_TEXT ? left : CORPUS_TEXT;
+    tokens = malloc(count * sizeof *tokens);
+    CHECK(err, tokens, STATUS_FAILED, "out of memory for text");
+    expand(&c->piece[span->piece], span->place + at, count, tokens);
+    TRY(tokenizer_decode(err, c->tokenizer, tokens, count, NULL, 0, length));
+    out = malloc(*length + 1);
+    CHECK(err, out, STATUS_FAILED, "out of memory for text");
+    TRY(tokenizer_decode(err, c->tokenizer, tokens, count, out, *length, length));
+    *text = out;
+    out = NULL;
+cleanup:
+    free(out);
+    free(tokens);
+    return status;
+}
+
+void corpus_give_tasks(struct corpus *corpus, struct tasks *tasks)
+{
+    tasks_free(corpus->tasks);
+    corpus->tasks = tasks;
+}
+
+const struct tasks *corpus_tasks(const struct corpus *corpus)
+{
+    return corpus->tasks;
 }
 
 /* Facts ======================================================================================= */

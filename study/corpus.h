@@ -6,6 +6,7 @@
 #ifndef STUDY_CORPUS_H
 #define STUDY_CORPUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,17 @@ const struct tokenizer *corpus_tokenizer(const struct corpus *corpus);
 
 /* log probability of each token under the training unigram, add-one smoothed: (vocabulary). */
 const double *corpus_unigram(const struct corpus *corpus);
+
+/* Text number `index`, of at most CORPUS_TEXT tokens in a row, of the held-out or the training part; those of a tokenizer are decoded.
+ * *text is malloc'ed, the caller frees it; NULL when there are no more. STATUS_FAILED for token files, whose text nobody knows. */
+enum { CORPUS_TEXT = 1 << 20 };
+int corpus_text(struct error *err, const struct corpus *corpus, bool held_out, int index,
+                char **text, size_t *length);
+
+/* The tasks that cells of this text are asked (study/tasks/tasks.h), NULL if there are none. The corpus owns them from here on. */
+struct tasks;
+void corpus_give_tasks(struct corpus *corpus, struct tasks *tasks);
+const struct tasks *corpus_tasks(const struct corpus *corpus);
 
 /*
  * A window is `context`+1 tokens that follow each other: inputs (context) are all but the last of them, targets (context; NULL:

@@ -51,6 +51,7 @@ struct corpus {
         *lengths; /* bytes of text of each held-out token; NULL: one each, or not known */
     struct piece length_piece;   /* what owns them */
     struct tokenizer *tokenizer; /* NULL: not known */
+    struct tasks *tasks;         /* owned; or NULL */
 };
 
 /* An empty corpus with room for `pieces`. */

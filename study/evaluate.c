@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "study/quantize.h"
+#include "study/tasks/answers.h"
 
 /* Sums over the positions of one window, (windows) each, zero where another rank works; per quantizer (Q, windows). */
 struct sums {
@@ -335,6 +336,34 @@ static void conclude(struct evaluation *e, int index, struct record *r)
     }
 }
 
+/* The tasks, of the models that have read the windows. */
+static int ask_tasks(struct error *err, struct evaluation *e, int index, struct record *record)
+{
+    int status = STATUS_OK;
+    const struct tasks *tasks = corpus_tasks(e->corpus);
+    struct task_models models = {.team = e->team,
+                                 .model = e->model,
+                                 .full = weights_of(e, -1),
+                                 .batch = e->cell->train.micro_batch,
+                                 .active = e->active,
+                                 .column = e->column,
+                                 .alive = alive,
+                                 .context = e};
+    const int expected = e->cell->evaluate.tasks;
+    e->progress.loss = record->loss[index];
+    CHECK(err, expected == 0 || (tasks != NULL && tasks->count == expected), STATUS_FAILED,
+          "cell %s has %d tasks, which are not loaded", e->cell->id, expected);
+    for (int a = 0; a < e->active; a++) {
+        models.missing[a] = quantized_failed(e->quantized[a]);
+        models.quantized[a] = models.missing[a] ? models.full : weights_of(e, a);
+    }
+    if (expected > 0) {
+        TRY(answers_evaluate(err, tasks, &models, index, record));
+    }
+cleanup:
+    return status;
+}
+
 int evaluate(struct error *err, struct team *team, const struct corpus *corpus,
              const struct cell *cell, struct model *model, struct parameters *parameters, int index,
              progress_fn *report, void *report_context, struct record *record)
@@ -379,6 +408,7 @@ int evaluate(struct error *err, struct team *team, const struct corpus *corpus,
     /* Each window was summed by one rank; adding the others' zeros changes nothing. */
     TRY(team->sum_double(team, e.sums.all, e.sums.length));
     conclude(&e, index, record);
+    TRY(ask_tasks(err, &e, index, record));
     e.progress.loss = record->loss[index];
     alive(&e);
 cleanup:

@@ -14,6 +14,7 @@ enum rng_purpose {
     RNG_DROPOUT = 3, /* masks */
     RNG_CALIBRATION = 4,
     RNG_ROTATION = 5, /* signs; c = input / 128 */
+    RNG_TASK = 6,     /* items: sub = task format, a = what for, b = place (low, high) */
 };
 
 /* Four words for counter (purpose | sub, a, b, c); sub < 2^24. */

@@ -5,9 +5,11 @@
 #include "jobs/spec.h"
 #include "study/tasks/items.h"
 
-typedef int task_reader(struct error *err, const struct task_source *source, struct task_items *items);
+typedef int task_reader(struct error *err, const struct task_source *source,
+                        struct task_items *items);
 
-task_reader read_hellaswag, read_piqa, read_winogrande, read_copa, read_lambada, read_blimp, read_storycloze, read_arc;
+task_reader read_hellaswag, read_piqa, read_winogrande, read_copa, read_lambada, read_blimp,
+    read_storycloze, read_arc;
 
 /* Add one COPA question; `asks` is "cause" or "effect". */
 int copa_add(struct error *err, struct task_items *items, struct task_text premise, bool cause,

@@ -75,8 +75,8 @@ cleanup:
     return status;
 }
 
-int items_add_choices(struct error *err, struct task_items *items, struct task_text context, int choices,
-                      const struct task_text *answer, int gold)
+int items_add_choices(struct error *err, struct task_items *items, struct task_text context,
+                      int choices, const struct task_text *answer, int gold)
 {
     int status = STATUS_OK;
     struct task_item item = {.choices = choices, .gold = gold};

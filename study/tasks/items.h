@@ -46,8 +46,8 @@ int items_text(struct error *err, struct task_items *items, int parts, const str
                struct task_text *into);
 
 /* One context and `choices` answers, a blank before each: how lm-evaluation-harness asks. Texts are copied. */
-int items_add_choices(struct error *err, struct task_items *items, struct task_text context, int choices,
-                      const struct task_text *answer, int gold);
+int items_add_choices(struct error *err, struct task_items *items, struct task_text context,
+                      int choices, const struct task_text *answer, int gold);
 
 struct task_text text_of(const char *string); /* NUL-terminated */
 

@@ -32,7 +32,8 @@ bool lines_next(struct lines *lines)
     }
     const uint8_t *start = lines->bytes + lines->at;
     const uint8_t *end = memchr(start, '\n', lines->length - lines->at);
-    lines->text = (struct task_text){(const char *)start, end ? (size_t)(end - start) + 1 : lines->length - lines->at};
+    lines->text = (struct task_text){(const char *)start,
+                                     end ? (size_t)(end - start) + 1 : lines->length - lines->at};
     lines->at += lines->text.length;
     lines->line++;
     return true;
@@ -48,14 +49,16 @@ bool lines_next_filled(struct lines *lines)
     return false;
 }
 
-int lines_error(struct error *err, const struct lines *lines, const char *source, int at, const char *format, ...)
+int lines_error(struct error *err, const struct lines *lines, const char *source, int at,
+                const char *format, ...)
 {
     char message[1024];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    return error_set(err, STATUS_FAILED, source, at, "%s:%d: %s", lines->path, lines->line, message);
+    return error_set(err, STATUS_FAILED, source, at, "%s:%d: %s", lines->path, lines->line,
+                     message);
 }
 
 const char *lines_quote(struct task_text text, char quote[LINES_QUOTE])
@@ -80,7 +83,8 @@ int lines_check_utf8(struct error *err, const struct lines *lines, struct task_t
     int status = STATUS_OK;
     char quote[LINES_QUOTE];
     json_t *checked = json_stringn(text.bytes, text.length); /* takes nothing else */
-    LINE_CHECK(err, checked != NULL, lines, "%s is not UTF-8; convert the file (iconv -t UTF-8), or get it again",
+    LINE_CHECK(err, checked != NULL, lines,
+               "%s is not UTF-8; convert the file (iconv -t UTF-8), or get it again",
                lines_quote(text, quote));
 cleanup:
     json_decref(checked);
@@ -98,10 +102,12 @@ int lines_json(struct error *err, struct lines *lines, json_t **record)
     }
     *record = json_loadb(lines->text.bytes, lines->text.length, JSON_REJECT_DUPLICATES, &why);
     LINE_CHECK(err, *record != NULL, lines,
-               "JSON: %s, in column %d of %s; each line must be one whole JSON object: is the file cut off, or of another "
+               "JSON: %s, in column %d of %s; each line must be one whole JSON object: is the file "
+               "cut off, or of another "
                "format?",
                why.text, why.column, lines_quote(text_trim(lines->text), quote));
-    LINE_CHECK(err, json_is_object(*record), lines, "JSON: %s is no object; each line must be one, {...}",
+    LINE_CHECK(err, json_is_object(*record), lines,
+               "JSON: %s is no object; each line must be one, {...}",
                lines_quote(text_trim(lines->text), quote));
 cleanup:
     if (status != STATUS_OK) {
@@ -111,12 +117,15 @@ cleanup:
     return status;
 }
 
-static int find(struct error *err, const struct lines *lines, const json_t *record, const char *key, const json_t **value)
+static int find(struct error *err, const struct lines *lines, const json_t *record, const char *key,
+                const json_t **value)
 {
     int status = STATUS_OK;
     *value = json_object_get(record, key);
     LINE_CHECK(err, *value != NULL, lines,
-               "%s: missing; is this the file of the task's format, of a part whose answers are published?", key);
+               "%s: missing; is this the file of the task's format, of a part whose answers are "
+               "published?",
+               key);
 cleanup:
     return status;
 }
@@ -130,33 +139,36 @@ static const char *shown(const json_t *value, char quote[LINES_QUOTE])
     return quote;
 }
 
-int lines_member_or_empty(struct error *err, const struct lines *lines, const json_t *record, const char *key,
-                          struct task_text *text)
+int lines_member_or_empty(struct error *err, const struct lines *lines, const json_t *record,
+                          const char *key, struct task_text *text)
 {
     int status = STATUS_OK;
     char quote[LINES_QUOTE];
     const json_t *value;
     TRY(find(err, lines, record, key, &value));
-    LINE_CHECK(err, json_is_string(value), lines, "%s: %s is no text; put it in double quotes", key, shown(value, quote));
+    LINE_CHECK(err, json_is_string(value), lines, "%s: %s is no text; put it in double quotes", key,
+               shown(value, quote));
     *text = (struct task_text){json_string_value(value), json_string_length(value)};
-    LINE_CHECK(err, text->length <= TASK_LONGEST_TEXT, lines, "%s: a text of %zu bytes; at most %d are read", key,
-               text->length, (int)TASK_LONGEST_TEXT);
+    LINE_CHECK(err, text->length <= TASK_LONGEST_TEXT, lines,
+               "%s: a text of %zu bytes; at most %d are read", key, text->length,
+               (int)TASK_LONGEST_TEXT);
 cleanup:
     return status;
 }
 
-int lines_member(struct error *err, const struct lines *lines, const json_t *record, const char *key, struct task_text *text)
+int lines_member(struct error *err, const struct lines *lines, const json_t *record,
+                 const char *key, struct task_text *text)
 {
     int status = STATUS_OK;
     TRY(lines_member_or_empty(err, lines, record, key, text));
-    LINE_CHECK(err, text_trim(*text).length > 0, lines, "%s: the text is empty; leave the record out, or get the file again",
-               key);
+    LINE_CHECK(err, text_trim(*text).length > 0, lines,
+               "%s: the text is empty; leave the record out, or get the file again", key);
 cleanup:
     return status;
 }
 
-int lines_number(struct error *err, const struct lines *lines, const json_t *record, const char *key, int low, int high,
-                 int *number)
+int lines_number(struct error *err, const struct lines *lines, const json_t *record,
+                 const char *key, int low, int high, int *number)
 {
     int status = STATUS_OK;
     char quote[LINES_QUOTE], *end = NULL;
@@ -164,9 +176,13 @@ int lines_number(struct error *err, const struct lines *lines, const json_t *rec
     TRY(find(err, lines, record, key, &value));
     const char *text = json_string_value(value);
     const bool digits = text != NULL && text[0] >= '0' && text[0] <= '9';
-    long long x = digits ? strtoll(text, &end, 10) : json_is_integer(value) ? json_integer_value(value) : -1;
-    LINE_CHECK(err, (json_is_integer(value) || (digits && *end == '\0')) && x >= low && x <= high, lines,
-               "%s: %s is no number from %d to %d; answers are not published for every part of a data set: take one with "
+    long long x = digits                   ? strtoll(text, &end, 10)
+                  : json_is_integer(value) ? json_integer_value(value)
+                                           : -1;
+    LINE_CHECK(err, (json_is_integer(value) || (digits && *end == '\0')) && x >= low && x <= high,
+               lines,
+               "%s: %s is no number from %d to %d; answers are not published for every part of a "
+               "data set: take one with "
                "answers",
                key, shown(value, quote), low, high);
     *number = (int)x;
@@ -174,24 +190,28 @@ cleanup:
     return status;
 }
 
-int lines_list(struct error *err, const struct lines *lines, const json_t *record, const char *key, size_t least,
-               size_t most, const json_t **list)
+int lines_list(struct error *err, const struct lines *lines, const json_t *record, const char *key,
+               size_t least, size_t most, const json_t **list)
 {
     int status = STATUS_OK;
     char quote[LINES_QUOTE];
     TRY(find(err, lines, record, key, list));
-    LINE_CHECK(err, json_is_array(*list) && json_array_size(*list) >= least && json_array_size(*list) <= most, lines,
-               "%s: %s is no list of %zu to %zu entries", key, shown(*list, quote), least, most);
+    LINE_CHECK(
+        err,
+        json_is_array(*list) && json_array_size(*list) >= least && json_array_size(*list) <= most,
+        lines, "%s: %s is no list of %zu to %zu entries", key, shown(*list, quote), least, most);
 cleanup:
     return status;
 }
 
-int lines_object(struct error *err, const struct lines *lines, const json_t *record, const char *key, const json_t **object)
+int lines_object(struct error *err, const struct lines *lines, const json_t *record,
+                 const char *key, const json_t **object)
 {
     int status = STATUS_OK;
     char quote[LINES_QUOTE];
     TRY(find(err, lines, record, key, object));
-    LINE_CHECK(err, json_is_object(*object), lines, "%s: %s is no object, {...}", key, shown(*object, quote));
+    LINE_CHECK(err, json_is_object(*object), lines, "%s: %s is no object, {...}", key,
+               shown(*object, quote));
 cleanup:
     return status;
 }

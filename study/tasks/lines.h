@@ -9,8 +9,8 @@
 #include "study/tasks/items.h"
 
 struct lines {
-    const char *path; /* for messages; not owned */
-    int line;         /* number of the current one, from 1 */
+    const char *path;      /* for messages; not owned */
+    int line;              /* number of the current one, from 1 */
     struct task_text text; /* of it, with its line end */
     uint8_t *bytes;
     size_t length, at;
@@ -27,15 +27,15 @@ bool lines_next(struct lines *lines);
 bool lines_next_filled(struct lines *lines);
 
 /* Record "FILE:LINE: message" and return STATUS_FAILED. */
-int lines_error(struct error *err, const struct lines *lines, const char *source, int at, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+int lines_error(struct error *err, const struct lines *lines, const char *source, int at,
+                const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-#define LINE_CHECK(err, condition, lines, ...)                                                                             \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            status = lines_error((err), (lines), __FILE__, __LINE__, __VA_ARGS__);                                       \
-            goto cleanup;                                                                                                \
-        }                                                                                                              \
+#define LINE_CHECK(err, condition, lines, ...)                                                     \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            status = lines_error((err), (lines), __FILE__, __LINE__, __VA_ARGS__);                 \
+            goto cleanup;                                                                          \
+        }                                                                                          \
     } while (0)
 
 /* The first bytes of a text for a message, in single quotes, what is not printable as \xNN. */
@@ -49,20 +49,21 @@ int lines_check_utf8(struct error *err, const struct lines *lines, struct task_t
 int lines_json(struct error *err, struct lines *lines, json_t **record);
 
 /* A member that is a text, not empty; it lives as long as the record. */
-int lines_member(struct error *err, const struct lines *lines, const json_t *record, const char *key, struct task_text *text);
+int lines_member(struct error *err, const struct lines *lines, const json_t *record,
+                 const char *key, struct task_text *text);
 
 /* The same, but it may be empty. */
-int lines_member_or_empty(struct error *err, const struct lines *lines, const json_t *record, const char *key,
-                          struct task_text *text);
+int lines_member_or_empty(struct error *err, const struct lines *lines, const json_t *record,
+                          const char *key, struct task_text *text);
 
 /* A whole number from low to high, also as a text of digits. */
-int lines_number(struct error *err, const struct lines *lines, const json_t *record, const char *key, int low, int high,
-                 int *number);
+int lines_number(struct error *err, const struct lines *lines, const json_t *record,
+                 const char *key, int low, int high, int *number);
 
 /* A member that is a list of `least` to `most` entries, or an object. */
-int lines_list(struct error *err, const struct lines *lines, const json_t *record, const char *key, size_t least,
-               size_t most, const json_t **list);
-int lines_object(struct error *err, const struct lines *lines, const json_t *record, const char *key,
-                 const json_t **object);
+int lines_list(struct error *err, const struct lines *lines, const json_t *record, const char *key,
+               size_t least, size_t most, const json_t **list);
+int lines_object(struct error *err, const struct lines *lines, const json_t *record,
+                 const char *key, const json_t **object);
 
 #endif

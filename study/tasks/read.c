@@ -9,20 +9,22 @@
 #include "study/text.h"
 
 static task_reader *const READER[] = {
-    [TASK_HELLASWAG] = read_hellaswag, [TASK_PIQA] = read_piqa,   [TASK_WINOGRANDE] = read_winogrande,
-    [TASK_COPA] = read_copa,           [TASK_LAMBADA] = read_lambada, [TASK_BLIMP] = read_blimp,
+    [TASK_HELLASWAG] = read_hellaswag,   [TASK_PIQA] = read_piqa,
+    [TASK_WINOGRANDE] = read_winogrande, [TASK_COPA] = read_copa,
+    [TASK_LAMBADA] = read_lambada,       [TASK_BLIMP] = read_blimp,
     [TASK_STORYCLOZE] = read_storycloze, [TASK_ARC_EASY] = read_arc,
 };
 
-int task_read(struct error *err, enum task_format format, const struct task_source *source, struct task_items *items)
+int task_read(struct error *err, enum task_format format, const struct task_source *source,
+              struct task_items *items)
 {
     int status = STATUS_OK;
     *items = (struct task_items){0};
     TRY(READER[format](err, source, items));
-    CHECK(err, items->count > 0, STATUS_FAILED, "%s: there are no records of %s in it", source->path,
-          task_format_name((int)format));
-    CHECK(err, items->count <= TASK_MOST_ITEMS, STATUS_FAILED, "%s: more than %d records", source->path,
-          (int)TASK_MOST_ITEMS);
+    CHECK(err, items->count > 0, STATUS_FAILED, "%s: there are no records of %s in it",
+          source->path, task_format_name((int)format));
+    CHECK(err, items->count <= TASK_MOST_ITEMS, STATUS_FAILED, "%s: more than %d records",
+          source->path, (int)TASK_MOST_ITEMS);
 cleanup:
     return status;
 }
@@ -51,7 +53,8 @@ int task_hash(struct error *err, const struct task_source *source, char hash[TAS
         bytes = NULL;
     }
     const XXH128_hash_t digest = XXH3_128bits_digest(state);
-    snprintf(hash, TASK_HASH, "%016llx%016llx", (unsigned long long)digest.high64, (unsigned long long)digest.low64);
+    snprintf(hash, TASK_HASH, "%016llx%016llx", (unsigned long long)digest.high64,
+             (unsigned long long)digest.low64);
 cleanup:
     free(bytes);
     XXH3_freeState(state);
@@ -65,16 +68,17 @@ static int identify(struct error *err, const struct task_source *source, struct 
     struct task_items items = {0};
     TRY(task_hash(err, source, hash));
     CHECK(err, task->hash[0] == '\0' || strcmp(task->hash, hash) == 0, STATUS_FAILED,
-          "%s: task %s is pinned to the file %s, but this one has %s; get the same file, or take `hash` out of the study to "
+          "%s: task %s is pinned to the file %s, but this one has %s; get the same file, or take "
+          "`hash` out of the study to "
           "use this one",
           source->path, task->name, task->hash, hash);
     TRY(task_read(err, task->format, source, &items));
     CHECK(err, task->items <= items.count, STATUS_FAILED,
-          "%s: task %s asks for %d items, and there are %d; ask for less", source->path, task->name, task->items,
-          items.count);
+          "%s: task %s asks for %d items, and there are %d; ask for less", source->path, task->name,
+          task->items, items.count);
     CHECK(err, items.count > task->shots, STATUS_FAILED,
-          "%s: task %s wants %d examples beside each item, and there are only %d items", source->path, task->name,
-          task->shots, items.count);
+          "%s: task %s wants %d examples beside each item, and there are only %d items",
+          source->path, task->name, task->shots, items.count);
     task->items = task->items > 0 ? task->items : items.count;
     memcpy(task->hash, hash, sizeof hash);
 cleanup:

@@ -19,7 +19,8 @@
 
 /* The items of a file format. STATUS_FAILED with file, line, field, what stands there and what to do when a record is not of that form,
  * text is not UTF-8, or labels are not as many as records. The caller frees the items, also after a failure. */
-int task_read(struct error *err, enum task_format format, const struct task_source *source, struct task_items *items);
+int task_read(struct error *err, enum task_format format, const struct task_source *source,
+              struct task_items *items);
 
 /* Count the items of the study's task files, all of which must be well-formed, and hash their bytes, into spec->evaluate.task. Files whose
  * hash is pinned in the study are only compared with it. STATUS_FAILED when a file is missing, malformed or another one. */

@@ -4,7 +4,8 @@
 
 enum { LEAST = 2, MOST = 5 };
 
-static int add(struct error *err, const struct lines *lines, const json_t *record, struct task_items *items)
+static int add(struct error *err, const struct lines *lines, const json_t *record,
+               struct task_items *items)
 {
     int status = STATUS_OK;
     struct task_text stem, key, context, label, answer[MOST];
@@ -24,7 +25,8 @@ static int add(struct error *err, const struct lines *lines, const json_t *recor
             gold = i;
         }
     }
-    LINE_CHECK(err, gold >= 0, lines, "answerKey: %s is the label of no choice", lines_quote(key, quote));
+    LINE_CHECK(err, gold >= 0, lines, "answerKey: %s is the label of no choice",
+               lines_quote(key, quote));
     const struct task_text part[] = {text_of("Question: "), stem, text_of("\nAnswer:")};
     TRY(items_text(err, items, 3, part, &context));
     TRY(items_add_choices(err, items, context, count, answer, gold));

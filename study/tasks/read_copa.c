@@ -28,7 +28,8 @@ cleanup:
     return status;
 }
 
-static int add(struct error *err, const struct lines *lines, const json_t *record, struct task_items *items)
+static int add(struct error *err, const struct lines *lines, const json_t *record,
+               struct task_items *items)
 {
     int status = STATUS_OK;
     struct task_text premise, question, choice[2];
@@ -40,8 +41,8 @@ static int add(struct error *err, const struct lines *lines, const json_t *recor
     TRY(lines_member(err, lines, record, "question", &question));
     TRY(lines_number(err, lines, record, "label", 0, 1, &gold));
     const bool cause = strcmp(question.bytes, "cause") == 0;
-    LINE_CHECK(err, cause || strcmp(question.bytes, "effect") == 0, lines, "question: %s is neither \"cause\" nor \"effect\"",
-               lines_quote(question, quote));
+    LINE_CHECK(err, cause || strcmp(question.bytes, "effect") == 0, lines,
+               "question: %s is neither \"cause\" nor \"effect\"", lines_quote(question, quote));
     TRY(copa_add(err, items, premise, cause, choice, gold));
 cleanup:
     return status;
@@ -53,7 +54,8 @@ int read_copa(struct error *err, const struct task_source *source, struct task_i
     struct lines lines = {0};
     json_t *record = NULL;
     TRY(lines_open(err, source->path, &lines));
-    const struct task_text text = text_trim((struct task_text){(const char *)lines.bytes + lines.at, lines.length - lines.at});
+    const struct task_text text = text_trim(
+        (struct task_text){(const char *)lines.bytes + lines.at, lines.length - lines.at});
     if (text.length > 0 && text.bytes[0] == '<') {
         lines_close(&lines);
         return read_copa_xml(err, source->path, items);

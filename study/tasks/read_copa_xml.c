@@ -68,7 +68,8 @@ static void on_start(void *context, const char *name, const char **attributes)
         if (!copa->cause && strcmp(asks, "effect") != 0) {
             refuse(copa, "asks-for", asks, "is neither \"cause\" nor \"effect\"");
         } else if (!copa->gold && strcmp(gold, "1") != 0) {
-            refuse(copa, "most-plausible-alternative", gold, "is neither 1 nor 2; take a part with answers");
+            refuse(copa, "most-plausible-alternative", gold,
+                   "is neither 1 nor 2; take a part with answers");
         }
     }
     for (int i = 0; i < PARTS && copa->inside; i++) {
@@ -86,7 +87,8 @@ static void on_text(void *context, const char *text, int length)
         return;
     }
     if (copa->length[copa->part] + (size_t)length > LONGEST) {
-        refuse(copa, PART[copa->part], copa->text[copa->part][0] ? "…" : "", "is longer than 4096 bytes");
+        refuse(copa, PART[copa->part], copa->text[copa->part][0] ? "…" : "",
+               "is longer than 4096 bytes");
         return;
     }
     memcpy(copa->text[copa->part] + copa->length[copa->part], text, (size_t)length);
@@ -129,11 +131,14 @@ int read_copa_xml(struct error *err, const char *path, struct task_items *items)
     XML_SetUserData(parser, copa);
     XML_SetElementHandler(parser, on_start, on_end);
     XML_SetCharacterDataHandler(parser, on_text);
-    CHECK(err, copa->lines.length < INT32_MAX, STATUS_FAILED, "%s: too large for a file of COPA", path);
-    const enum XML_Status parsed = XML_Parse(parser, (const char *)copa->lines.bytes, (int)copa->lines.length, 1);
+    CHECK(err, copa->lines.length < INT32_MAX, STATUS_FAILED, "%s: too large for a file of COPA",
+          path);
+    const enum XML_Status parsed =
+        XML_Parse(parser, (const char *)copa->lines.bytes, (int)copa->lines.length, 1);
     TRY(copa->status);
     copa->lines.line = (int)XML_GetCurrentLineNumber(parser);
-    LINE_CHECK(err, parsed == XML_STATUS_OK, &copa->lines, "XML: %s; is the file cut off, or not UTF-8?",
+    LINE_CHECK(err, parsed == XML_STATUS_OK, &copa->lines,
+               "XML: %s; is the file cut off, or not UTF-8?",
                XML_ErrorString(XML_GetErrorCode(parser)));
 cleanup:
     if (copa != NULL) {

@@ -1,4 +1,5 @@
 /* HellaSwag: a caption or how-to text and four ways to go on, with the marks of WikiHow's headings taken out. */
+#include <limits.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,8 @@ static int capitalize(struct error *err, struct task_text text, struct buffer *o
     const locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
     mbstate_t in = {0}, made = {0};
     out->length = 0;
-    out->bytes = malloc(text.length * 2 + MB_LEN_MAX + 1); /* a letter of one byte never becomes more than two */
+    out->bytes = malloc(text.length * 2 + MB_LEN_MAX +
+                        1); /* a letter of one byte never becomes more than two */
     CHECK(err, out->bytes != NULL, STATUS_FAILED, "out of memory for the text of a task");
     for (size_t at = 0; at < text.length;) {
         wchar_t letter;
@@ -71,7 +73,8 @@ static void drop_brackets(struct buffer *text)
     for (size_t at = 0; at < text->length; at++) {
         if (text->bytes[at] == '[') {
             const size_t rest = text->length - at;
-            const char *end = memchr(text->bytes + at, ']', rest), *line = memchr(text->bytes + at, '\n', rest);
+            const char *end = memchr(text->bytes + at, ']', rest),
+                       *line = memchr(text->bytes + at, '\n', rest);
             if (end != NULL && (line == NULL || end < line)) {
                 at = (size_t)(end - text->bytes);
                 continue;
@@ -93,19 +96,21 @@ static struct task_text clean(struct buffer *text)
     return (struct task_text){text->bytes, text->length};
 }
 
-static int cleaned(struct error *err, struct task_items *items, int parts, const struct task_text *part,
-                   struct task_text *out)
+static int cleaned(struct error *err, struct task_items *items, int parts,
+                   const struct task_text *part, struct task_text *out)
 {
     int status = STATUS_OK;
     struct task_text joined;
     TRY(items_text(err, items, parts, part, &joined));
-    struct buffer buffer = {(char *)joined.bytes, joined.length}; /* the list's, and only ours so far */
+    struct buffer buffer = {(char *)joined.bytes,
+                            joined.length}; /* the list's, and only ours so far */
     *out = clean(&buffer);
 cleanup:
     return status;
 }
 
-static int add(struct error *err, const struct lines *lines, const json_t *record, struct task_items *items)
+static int add(struct error *err, const struct lines *lines, const json_t *record,
+               struct task_items *items)
 {
     int status = STATUS_OK;
     struct task_text label, a, b, context, ending[ENDINGS];
@@ -126,7 +131,8 @@ static int add(struct error *err, const struct lines *lines, const json_t *recor
         LINE_CHECK(err, json_is_string(text), lines, "endings: entry %d is no text", i + 1);
         ending[i] = (struct task_text){json_string_value(text), json_string_length(text)};
         TRY(cleaned(err, items, 1, &ending[i], &ending[i]));
-        LINE_CHECK(err, ending[i].length > 0, lines, "endings: nothing is left of entry %d without its [marks]", i + 1);
+        LINE_CHECK(err, ending[i].length > 0, lines,
+                   "endings: nothing is left of entry %d without its [marks]", i + 1);
     }
     TRY(items_add_choices(err, items, context, ENDINGS, ending, gold));
 cleanup:

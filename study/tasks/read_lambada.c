@@ -18,7 +18,8 @@ int read_lambada(struct error *err, const struct task_source *source, struct tas
         }
         TRY(lines_member(err, &lines, record, "text", &text));
         const char *blank = memrchr(text.bytes, ' ', text.length);
-        LINE_CHECK(err, blank != NULL, &lines, "text: a passage of one word; there is nothing to predict it from");
+        LINE_CHECK(err, blank != NULL, &lines,
+                   "text: a passage of one word; there is nothing to predict it from");
         word = (struct task_text){blank + 1, (size_t)(text.bytes + text.length - blank) - 1};
         text.length -= word.length + 1;
         LINE_CHECK(err, word.length > 0 && text_trim(text).length > 0, &lines,

@@ -8,7 +8,8 @@ static int next_label(struct error *err, struct lines *labels, int *label)
     char quote[LINES_QUOTE];
     const struct task_text text = text_trim(labels->text);
     LINE_CHECK(err, text.length == 1 && (text.bytes[0] == '0' || text.bytes[0] == '1'), labels,
-               "label: %s is neither 0 nor 1; give the label file of this part of PIQA", lines_quote(text, quote));
+               "label: %s is neither 0 nor 1; give the label file of this part of PIQA",
+               lines_quote(text, quote));
     *label = text.bytes[0] - '0';
 cleanup:
     return status;
@@ -34,7 +35,8 @@ int read_piqa(struct error *err, const struct task_source *source, struct task_i
         TRY(lines_member(err, &lines, record, "sol2", &solution[1]));
         const bool labelled = lines_next_filled(&labels);
         CHECK(err, labelled, STATUS_FAILED,
-              "%s:%d: there are only %d labels, but %s goes on in line %d; give the label file of the same part of PIQA",
+              "%s:%d: there are only %d labels, but %s goes on in line %d; give the label file of "
+              "the same part of PIQA",
               labels.path, labels.line, count, lines.path, lines.line);
         TRY(next_label(err, &labels, &gold));
         const struct task_text part[] = {text_of("Question: "), goal, text_of("\nAnswer:")};
@@ -45,8 +47,9 @@ int read_piqa(struct error *err, const struct task_source *source, struct task_i
         count++;
     }
     LINE_CHECK(err, !lines_next_filled(&labels), &labels,
-               "there are more labels than the %d records of %s; give the label file of the same part of PIQA", count,
-               lines.path);
+               "there are more labels than the %d records of %s; give the label file of the same "
+               "part of PIQA",
+               count, lines.path);
 cleanup:
     json_decref(record);
     lines_close(&lines);

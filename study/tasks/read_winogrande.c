@@ -4,7 +4,8 @@
 #include "study/tasks/formats.h"
 #include "study/tasks/lines.h"
 
-static int add(struct error *err, const struct lines *lines, const json_t *record, struct task_items *items)
+static int add(struct error *err, const struct lines *lines, const json_t *record,
+               struct task_items *items)
 {
     int status = STATUS_OK;
     struct task_text sentence, option[2];
@@ -17,11 +18,14 @@ static int add(struct error *err, const struct lines *lines, const json_t *recor
     const char *blank = memchr(sentence.bytes, '_', sentence.length);
     LINE_CHECK(err, blank != NULL, lines, "sentence: there is no '_' for the options in it");
     const struct task_text before = {sentence.bytes, (size_t)(blank - sentence.bytes)};
-    const struct task_text after = text_trim((struct task_text){blank + 1, sentence.length - before.length - 1});
-    LINE_CHECK(err, after.length > 0, lines, "sentence: nothing follows the '_'; there is nothing to score");
+    const struct task_text after =
+        text_trim((struct task_text){blank + 1, sentence.length - before.length - 1});
+    LINE_CHECK(err, after.length > 0, lines,
+               "sentence: nothing follows the '_'; there is nothing to score");
     for (int i = 0; i < 2; i++) {
         struct task_choice *choice = &item.choice[i];
-        const struct task_text context[] = {before, option[i]}, continuation[] = {text_of(" "), after};
+        const struct task_text context[] = {before, option[i]},
+                               continuation[] = {text_of(" "), after};
         TRY(items_text(err, items, 2, context, &choice->context));
         TRY(items_text(err, items, 2, continuation, &choice->continuation));
         choice->bytes = (int)after.length;

@@ -119,6 +119,10 @@ static inline struct record *fixture_record(const struct cell *cell, int salt)
             double *number = schema_numbers(entry, record);
             for (size_t k = 0; k < schema_values(entry, cell); k++) {
                 number[k] = fixture_number(i, k, salt);
+                if (entry->type == SCHEMA_BYTE && !isnan(number[k])) {
+                    number[k] = (double)((size_t)i + k + (size_t)salt) -
+                                128 * floor((double)((size_t)i + k + (size_t)salt) / 128);
+                }
             }
         }
     }
