@@ -103,8 +103,7 @@ int lines_json(struct error *err, struct lines *lines, json_t **record)
     *record = json_loadb(lines->text.bytes, lines->text.length, JSON_REJECT_DUPLICATES, &why);
     LINE_CHECK(err, *record != NULL, lines,
                "JSON: %s, in column %d of %s; each line must be one whole JSON object: is the file "
-               "cut off, or of another "
-               "format?",
+               "cut off, not UTF-8, or of another format?",
                why.text, why.column, lines_quote(text_trim(lines->text), quote));
     LINE_CHECK(err, json_is_object(*record), lines,
                "JSON: %s is no object; each line must be one, {...}",

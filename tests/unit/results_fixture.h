@@ -57,6 +57,16 @@ struct fixture {
     struct error err;
 };
 
+/* Two tasks of different length, so that records have all that there is. */
+static inline void fixture_add_tasks(struct spec *spec)
+{
+    static const struct task tasks[] = {
+        {.name = "first", .format = TASK_CONTINUATION, .items = 5, .length = 64, .seed = 1},
+        {.name = "second", .format = TASK_CLOZE, .items = 3, .length = 64, .seed = 2}};
+    spec->evaluate.tasks = spec->source.tasks = 2;
+    memcpy(spec->evaluate.task, tasks, sizeof tasks);
+}
+
 static inline int fixture_setup(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
@@ -68,8 +78,12 @@ static inline int fixture_setup(void **state)
         return -1;
     }
     snprintf(fixture->run, sizeof fixture->run, "%s/run", fixture->folder);
-    if (spec_read(&fixture->err, PTQSCALE_SOURCE_DIR "/jobs/smoke.yaml", &fixture->spec) != 0 ||
-        spec_cells(&fixture->err, fixture->spec, &fixture->cell, &fixture->cells) != 0) {
+    if (spec_read(&fixture->err, PTQSCALE_SOURCE_DIR "/jobs/smoke.yaml", &fixture->spec) != 0) {
+        fprintf(stderr, "%s\n", fixture->err.message);
+        return -1;
+    }
+    fixture_add_tasks(fixture->spec);
+    if (spec_cells(&fixture->err, fixture->spec, &fixture->cell, &fixture->cells) != 0) {
         fprintf(stderr, "%s\n", fixture->err.message);
         return -1;
     }

@@ -1,4 +1,4 @@
-/* Files from before there were probes: read with probes missing. And a study whose sizes differ in depth. */
+/* Files from before there were probes and tasks: read with them missing. And a study whose sizes differ in depth. */
 #include "tests/unit/results_fixture.h"
 
 #include <netcdf.h>
@@ -30,14 +30,15 @@ static void hide_probes(int file)
             hidden++;
         }
     }
-    assert_int_equal(hidden, 13 + 3 + 2);
+    assert_int_equal(hidden, 13 + 3 + 2 + 18);
 }
 
 static bool is_new(const char *name)
 {
     const struct schema_entry *entry = schema_find(name);
     return (entry != NULL && schema_optional(entry)) || strcmp(name, "layer") == 0 ||
-           strcmp(name, "site") == 0 || strcmp(name, "norm") == 0;
+           strcmp(name, "site") == 0 || strcmp(name, "norm") == 0 || strcmp(name, "task") == 0 ||
+           strcmp(name, "item") == 0;
 }
 
 /* Put a copy of a cell file in its place, as it was before there were probes, and without variable `lost`. */

@@ -24,7 +24,7 @@ static void schema_covers_record(void **state)
         assert_true(entry->ancillary == NULL || schema_find(entry->ancillary) != NULL);
     }
     size_t sizes = offsetof(struct record, checkpoints);
-    for (size_t k = sizes; k < sizes + 4 * sizeof(int); k++) {
+    for (size_t k = sizes; k < sizes + 6 * sizeof(int); k++) {
         assert_int_equal(owners[k]++, 0);
     }
     size_t gap = 0;
