@@ -281,6 +281,7 @@ int explain_record(struct error *err, FILE *out, const struct cell *cell,
             TRY(print_quantizers(err, out, cell, record, k));
         }
     }
+    TRY(explain_tasks(err, out, cell, record));
     TRY(explain_probes(err, out, record));
     TRY(print_windows(err, out, cell, record));
     TRY(print_traces(err, out, record));

@@ -12,4 +12,8 @@ int explain_record(struct error *err, FILE *out, const struct cell *cell,
 /* Its probes; nothing if it has none. */
 int explain_probes(struct error *err, FILE *out, const struct record *record);
 
+/* Its tasks: accuracies, and what each quantizer does to them. Prints nothing for a cell without. */
+int explain_tasks(struct error *err, FILE *out, const struct cell *cell,
+                  const struct record *record);
+
 #endif

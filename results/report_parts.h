@@ -51,6 +51,9 @@ int report_other_quantizers(struct error *err, const struct report *report);
 /* report_ranking.c */
 int report_ranking(struct error *err, const struct report *report);
 
+/* report_tasks.c */
+int report_tasks(struct error *err, const struct report *report);
+
 /* report_course.c */
 int report_checkpoints(struct error *err, const struct report *report);
 int report_sizes(struct error *err, const struct report *report);

@@ -13,16 +13,14 @@ enum { MOST = 1 << 26 }; /* more values than any study of ours; larger is damage
 struct source {
     int id;
     const char *path;
-    size_t cells, checkpoints, quantizers;
+    size_t cells, checkpoints, quantizers, tasks;
 };
 
-/* Numbers of a variable, _FillValue as NaN; allocated for the caller. `rank` of (cell,
- * checkpoint, quantizer). */
-static int read_numbers(struct error *err, const struct source *source, const char *name, int rank,
-                        double **out)
+/* Numbers of a variable with these dimensions, _FillValue as NaN; allocated for the caller. */
+static int read_shape(struct error *err, const struct source *source, const char *name, int rank,
+                      const size_t *length, double **out)
 {
     int status = STATUS_OK;
-    const size_t length[3] = {source->cells, source->checkpoints, source->quantizers};
     size_t values = 1;
     int varid = -1;
     double fill = 0, *numbers = NULL;
@@ -45,6 +43,14 @@ static int read_numbers(struct error *err, const struct source *source, const ch
 cleanup:
     free(numbers);
     return status;
+}
+
+/* The same, `rank` of (cell, checkpoint, quantizer). */
+static int read_numbers(struct error *err, const struct source *source, const char *name, int rank,
+                        double **out)
+{
+    const size_t length[] = {source->cells, source->checkpoints, source->quantizers};
+    return read_shape(err, source, name, rank, length, out);
 }
 
 /* Strings of a variable on a dimension of this length, cut to `size` bytes, one behind the other
@@ -138,6 +144,43 @@ cleanup:
     return status;
 }
 
+static int read_tasks(struct error *err, const struct source *source, struct table *table)
+{
+    int status = STATUS_OK;
+    const size_t cells = source->cells, checkpoints = source->checkpoints, tasks = source->tasks;
+    const size_t full[] = {cells, checkpoints, tasks}, cell[] = {cells, tasks};
+    const size_t quantized[] = {cells, checkpoints, source->quantizers, tasks};
+    const struct {
+        const char *name;
+        int rank;
+        const size_t *length;
+        double **out;
+    } variables[] = {
+        {"task_items", 1, &tasks, &table->task_items},
+        {"task_chance", 2, cell, &table->task_chance},
+        {"accuracy", 3, full, &table->accuracy},
+        {"accuracy_se", 3, full, &table->accuracy_se},
+        {"accuracy_norm", 3, full, &table->accuracy_norm},
+        {"accuracy_norm_se", 3, full, &table->accuracy_norm_se},
+        {"accuracy_drop", 4, quantized, &table->accuracy_drop},
+        {"accuracy_drop_se", 4, quantized, &table->accuracy_drop_se},
+        {"accuracy_drop_above_chance", 4, quantized, &table->accuracy_drop_above_chance},
+        {"accuracy_drop_above_chance_se", 4, quantized, &table->accuracy_drop_above_chance_se},
+        {"discordant_lost", 4, quantized, &table->discordant_lost},
+        {"discordant_gained", 4, quantized, &table->discordant_gained},
+    };
+    table->task = calloc(tasks + 1, sizeof *table->task);
+    CHECK(err, table->task != NULL, STATUS_FAILED, "%s: out of memory", source->path);
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0] && tasks > 0; i++) {
+        TRY(read_shape(err, source, variables[i].name, variables[i].rank, variables[i].length,
+                       variables[i].out));
+    }
+    TRY(read_texts(err, source, "task", tasks, table->task, sizeof *table->task,
+                   sizeof *table->task));
+cleanup:
+    return status;
+}
+
 static int read_globals(struct error *err, const struct source *source, struct table *table)
 {
     int status = STATUS_OK;
@@ -178,14 +221,19 @@ int table_read(struct error *err, const char *path, struct table **table)
     if (nc_inq_dimid(source.id, "quantizer", &dimension) == NC_NOERR) {
         TRY(netcdf_length(err, source.id, path, "quantizer", &source.quantizers));
     }
+    if (nc_inq_dimid(source.id, "task", &dimension) == NC_NOERR) {
+        TRY(netcdf_length(err, source.id, path, "task", &source.tasks));
+    }
     CHECK(err,
-          source.cells <= MOST && source.checkpoints <= CELL_CHECKPOINTS &&
-              source.quantizers <= CELL_QUANTIZERS,
-          STATUS_FAILED, "%s: %zu cells, %zu checkpoints, %zu quantizers are out of range", path,
-          source.cells, source.checkpoints, source.quantizers);
+          source.cells <= MOST && source.tasks <= CELL_TASKS &&
+              source.checkpoints <= CELL_CHECKPOINTS && source.quantizers <= CELL_QUANTIZERS,
+          STATUS_FAILED,
+          "%s: %zu cells, %zu checkpoints, %zu quantizers, %zu tasks are out of range", path,
+          source.cells, source.checkpoints, source.quantizers, source.tasks);
     read->cells = (int)source.cells;
     read->checkpoints = (int)source.checkpoints;
     read->quantizers = (int)source.quantizers;
+    read->tasks = (int)source.tasks;
     read->cell = calloc(source.cells + 1, sizeof *read->cell);
     read->quantizer = calloc(source.quantizers + 1, sizeof *read->quantizer);
     read->training_fraction = calloc(source.checkpoints + 1, sizeof *read->training_fraction);
@@ -196,6 +244,7 @@ int table_read(struct error *err, const char *path, struct table **table)
           STATUS_FAILED, "%s: out of memory for %zu cells", path, source.cells);
     TRY(read_cells(err, &source, read));
     TRY(read_measured(err, &source, read));
+    TRY(read_tasks(err, &source, read));
     *table = read;
     read = NULL;
 cleanup:
@@ -220,6 +269,22 @@ void table_free(struct table *table)
     free(table->delta_loss);
     free(table->relative_loss_increase);
     free(table->top1_agreement);
+    double *const numbers[] = {table->task_items,
+                               table->task_chance,
+                               table->accuracy,
+                               table->accuracy_se,
+                               table->accuracy_norm,
+                               table->accuracy_norm_se,
+                               table->accuracy_drop,
+                               table->accuracy_drop_se,
+                               table->accuracy_drop_above_chance,
+                               table->accuracy_drop_above_chance_se,
+                               table->discordant_lost,
+                               table->discordant_gained};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        free(numbers[i]);
+    }
+    free(table->task);
     free(table->unigram_entropy);
     free(table->wall_time);
     free(table->isa);

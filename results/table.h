@@ -27,10 +27,19 @@ struct table {
     double *loss;              /* (cells, checkpoints) */
     double *bits_per_byte;     /* (cells, checkpoints); NULL: older than it */
     double *kl, *delta_loss, *relative_loss_increase,
-        *top1_agreement;     /* (cells, checkpoints, quantizers) */
-    double *unigram_entropy; /* (cells) */
-    double *wall_time;       /* (cells) train + evaluate, seconds */
-    char (*isa)[32];         /* (cells) */
+        *top1_agreement;                      /* (cells, checkpoints, quantizers) */
+    int tasks;                                /* 0 in a file without */
+    char (*task)[TASK_NAME];                  /* (tasks) */
+    double *task_items;                       /* (tasks) */
+    double *task_chance;                      /* (cells, tasks) */
+    double *accuracy, *accuracy_se;           /* (cells, checkpoints, tasks) */
+    double *accuracy_norm, *accuracy_norm_se; /* the same */
+    double *accuracy_drop, *accuracy_drop_se; /* (cells, checkpoints, quantizers, tasks); percent */
+    double *accuracy_drop_above_chance, *accuracy_drop_above_chance_se; /* the same */
+    double *discordant_lost, *discordant_gained;                        /* the same; items */
+    double *unigram_entropy;                                            /* (cells) */
+    double *wall_time; /* (cells) train + evaluate, seconds */
+    char (*isa)[32];   /* (cells) */
     char commit[RECORD_TEXT], version[RECORD_TEXT], date[32];
 };
 
