@@ -89,7 +89,7 @@ static int find_words(struct error *err, struct maker *m, int piece)
     int status = STATUS_OK;
     const struct passage *p = &m->piece[piece];
     struct place place = {.piece = piece};
-    for (size_t at = 0; passage_clause(p, &at, &place.start, &place.end);) {
+    for (size_t at = 0; passage_word(p, &at, &place.start, &place.end);) {
         place.begin = passage_begin(p, place.end, (size_t)m->task->length);
         if (place.begin + LEAST_BEFORE < place.start &&
             passage_has_word(p->bytes + place.begin, place.start - place.begin,

@@ -104,22 +104,19 @@ bool passage_sentence(const struct passage *p, size_t *at, size_t *start, size_t
     return false;
 }
 
-bool passage_clause(const struct passage *p, size_t *at, size_t *start, size_t *end)
+bool passage_word(const struct passage *p, size_t *at, size_t *start, size_t *end)
 {
     for (size_t i = *at; i < p->length; i++) {
-        if (p->bytes[i] != ' ' || p->paragraph[i + 1]) {
+        size_t k = i + 1;
+        if (p->bytes[i] != ' ' || p->paragraph[k]) {
             continue;
         }
-        size_t k = i + 1;
         while (k < p->length && is_small(p->bytes[k])) {
             k++;
         }
-        if (k >= i + 1 + LEAST_LETTERS && k + 1 < p->length &&
-            strchr(".,;:!?", p->bytes[k]) != NULL && p->bytes[k] != '\0' &&
-            p->bytes[k + 1] == ' ') {
+        if (k >= i + 1 + LEAST_LETTERS && k < p->length && !passage_letter(p->bytes[k])) {
             *start = i + 1;
-            *end = k;
-            *at = k;
+            *end = *at = k;
             return true;
         }
     }

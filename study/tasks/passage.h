@@ -24,8 +24,8 @@ void passage_free(struct passage *passage);
 /* The next sentence from *at on, as bytes from *start to *end; *at is behind it then. False at the end. */
 bool passage_sentence(const struct passage *passage, size_t *at, size_t *start, size_t *end);
 
-/* The next word at the end of a clause: three small letters or more, a blank before, and one of . , ; : ! ? and a blank behind it. */
-bool passage_clause(const struct passage *passage, size_t *at, size_t *start, size_t *end);
+/* The next word of three small letters or more, with a blank before it and no letter behind. */
+bool passage_word(const struct passage *passage, size_t *at, size_t *start, size_t *end);
 
 /* Where a passage can begin that ends at `end`, is at most `most` bytes and stays in its paragraph: at a word. */
 size_t passage_begin(const struct passage *passage, size_t end, size_t most);

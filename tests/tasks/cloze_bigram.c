@@ -1,10 +1,12 @@
 /*
- * The baseline of the task cloze: for each item, the word that follows the passage's last word most often in the training text
- * (all of it, however little of it the models see).
+ * Baselines of the task cloze, from the training text (all of it, however little of it the models see):
+ *
+ *     tokens   greedy decoding as for a model, with the byte that follows the last byte most often
+ *     words    the word that follows the passage's last word most often
  *
  *     cloze_bigram STUDY.yaml
  *
- * Prints per cloze task its items, how many the baseline gets right, its accuracy and the standard error.
+ * Prints per cloze task and baseline the items, how many it gets right, its accuracy and the standard error.
  */
 #include <math.h>
 #include <stdio.h>
@@ -140,20 +142,66 @@ static struct word likeliest(const struct pairs *pairs, struct word before)
     return best;
 }
 
+/* Greedy decoding with the commonest byte behind each byte: does it give the continuation? */
+static bool bytes_right(const uint8_t next[256], const struct task_choice *choice)
+{
+    uint8_t last = (uint8_t)choice->context.bytes[choice->context.length - 1];
+    for (size_t i = 0; i < choice->continuation.length; i++) {
+        last = next[last];
+        if (last != (uint8_t)choice->continuation.bytes[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int count_bytes(struct error *err, const struct corpus *corpus, uint8_t next[256])
+{
+    int status = STATUS_OK;
+    const uint8_t *text;
+    size_t length;
+    size_t(*count)[256] = calloc(256, sizeof *count);
+    CHECK(err, count != NULL, STATUS_FAILED, "out of memory");
+    for (int piece = 0; corpus_train_text(corpus, piece, &text, &length); piece++) {
+        for (size_t i = 1; i < length; i++) {
+            count[text[i - 1]][text[i]]++;
+        }
+    }
+    for (int a = 0; a < 256; a++) {
+        next[a] = 0;
+        for (int b = 1; b < 256; b++) {
+            next[a] = count[a][b] > count[a][next[a]] ? (uint8_t)b : next[a];
+        }
+    }
+cleanup:
+    free(count);
+    return status;
+}
+
+static void print_line(const char *task, const char *what, int items, int right)
+{
+    const double accuracy = (double)right / items;
+    printf("%s %s items %d right %d accuracy %.4f se %.4f\n", task, what, items, right, accuracy,
+           sqrt(accuracy * (1 - accuracy) / (items - 1)));
+}
+
 static int measure(struct error *err, const struct task *task, const struct corpus *corpus)
 {
     int status = STATUS_OK;
     struct task_items items = {0};
     struct pairs pairs = {0};
     struct question *question = NULL;
-    int right = 0;
+    int right = 0, right_bytes = 0;
+    uint8_t next[256];
     TRY(task_make(err, task, corpus, &items));
+    TRY(count_bytes(err, corpus, next));
     question = calloc((size_t)items.count + 1, sizeof *question);
     CHECK(err, question != NULL, STATUS_FAILED, "out of memory");
     for (int i = 0; i < items.count; i++) {
         const struct task_choice *choice = &items.item[i].choice[0];
         question[i].before = last_word(choice->context);
         question[i].answer = last_word(choice->continuation);
+        right_bytes += bytes_right(next, choice);
     }
     qsort(question, (size_t)items.count, sizeof *question, by_before);
     TRY(collect(err, corpus, question, items.count, &pairs));
@@ -161,9 +209,8 @@ static int measure(struct error *err, const struct task *task, const struct corp
         const struct word guess = likeliest(&pairs, question[i].before);
         right += guess.length > 0 && compare(guess, question[i].answer) == 0;
     }
-    const double accuracy = (double)right / items.count;
-    printf("%s items %d right %d accuracy %.4f se %.4f\n", task->name, items.count, right, accuracy,
-           sqrt(accuracy * (1 - accuracy) / (items.count - 1)));
+    print_line(task->name, "tokens", items.count, right_bytes);
+    print_line(task->name, "words", items.count, right);
 cleanup:
     free(pairs.pair);
     free(question);

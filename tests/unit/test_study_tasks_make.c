@@ -88,7 +88,6 @@ static void cloze(void **state)
                                      (size_t)c->bytes));
         const char *found = strstr(held_out, whole(c, text));
         assert_non_null(found);
-        assert_non_null(strchr(".,;:!?", found[strlen(text)])); /* the end of a clause */
     }
     items_free(&items);
 }
