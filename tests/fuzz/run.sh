@@ -22,7 +22,7 @@ while [ $# -gt 0 ]; do
 done
 seconds=${1:-0}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- spec journal cellfile cellrecord live checkpoint tokens
+[ $# -gt 0 ] || set -- spec journal cellfile cellrecord live checkpoint tasks tokens
 
 clang=$(command -v clang || command -v clang-14 || true)
 clangxx=${clang%clang*}clang++${clang##*clang}
