@@ -137,8 +137,8 @@ int spec_read(struct error *err, const char *path, struct spec **out)
     TRY(spec_read_factors(err, &root, spec));
     TRY(spec_read_seeds(err, &root, spec));
     TRY(spec_read_evaluate(err, &root, spec));
-    TRY(spec_read_tasks(err, &root, spec));
     TRY(spec_read_data(err, &root, spec));
+    TRY(spec_read_tasks(err, &root, spec));
     TRY(spec_read_run(err, &root, spec));
     *out = spec;
     spec = NULL;

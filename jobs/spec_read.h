@@ -18,7 +18,7 @@ int spec_read_run(struct error *err, const struct yaml_field *root, struct spec 
 int spec_read_quantizers(struct error *err, const struct yaml_field *root,
                          const struct yaml_field *evaluate, struct cell_evaluate *out);
 
-/* Its tasks; needs the sizes. */
+/* Its tasks; needs the sizes and the data. */
 int spec_read_tasks(struct error *err, const struct yaml_field *root, struct spec *spec);
 
 /* A path as written in the study file, seen from the folder we run in. One that ends with / is refused unless a folder is wanted. */

@@ -165,6 +165,10 @@ int spec_read_tasks(struct error *err, const struct yaml_field *root, struct spe
     if (!yaml_field_get(root, "tasks", &list)) {
         goto cleanup;
     }
+    FIELD_CHECK(
+        err, spec->data.kind != DATA_SHARDS, &list,
+        "tasks are text, and nobody knows what text the tokens of data.shards stand for; leave "
+        "them out, or let `ptqscale prepare` make tokens of text");
     for (int i = 0; i < spec->sizes; i++) {
         shortest = spec->size[i].context < shortest ? spec->size[i].context : shortest;
     }
