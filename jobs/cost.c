@@ -208,11 +208,12 @@ static double evaluate_flops(const struct cell *cell)
     double sequences = cell->evaluate.windows * (passes.full + passes.quantized) +
                        cell->evaluate.calibration_windows * passes.calibration +
                        cost_probe_windows(cell) * passes.probes;
+    double read = evaluate->windows, tables = 0;
     for (int t = 0; t < evaluate->tasks; t++) {
+        read += cost_task_sequences(&evaluate->task[t]);
         sequences += cost_task_sequences(&evaluate->task[t]) * (passes.tasks + passes.quantized);
     }
-    const double rows = cell->model.vocabulary - (double)evaluate->windows * cell->size.context;
-    double tables = 0; /* instead of the windows' positions */
+    const double rows = cell->model.vocabulary - read * cell->size.context; /* instead of these */
     for (int c = 0; c < evaluate->checkpoints; c++) {
         tables += cost_tables(cell, c == evaluate->checkpoints - 1, 1);
     }

@@ -4,7 +4,7 @@ static const struct {
     const char *name;
     int choices;
 } FORMATS[] = {
-    {"cloze", 1}, {"continuation", 4}, {"pairs", 2},    {"hellaswag", 4},
+    {"cloze", 4}, {"continuation", 4}, {"pairs", 2},    {"hellaswag", 4},
     {"piqa", 2},  {"winogrande", 2},   {"copa", 2},     {"lambada", 1},
     {"blimp", 2}, {"storycloze", 2},   {"arc_easy", 5},
 };
@@ -16,7 +16,7 @@ bool task_is_made(enum task_format format)
 
 bool task_is_last_word(enum task_format format)
 {
-    return format == TASK_CLOZE || format == TASK_LAMBADA;
+    return format == TASK_LAMBADA;
 }
 
 bool task_has_labels(enum task_format format)

@@ -4,38 +4,17 @@
 #include <string.h>
 
 #include "study/rng.h"
-#include "study/tasks/passage.h"
+#include "study/tasks/maker.h"
 
 enum {
-    CHOICES = 4,         /* of a continuation */
     LEAST_SENTENCE = 20, /* bytes */
     LEAST_CONTEXT = 24,
-    LEAST_BEFORE = 16,    /* bytes of a passage before its last word */
     TRIES = 64,           /* for a sentence from elsewhere */
     MOST_TEXT = 64 << 20, /* bytes that are looked through, from the first on */
 };
 
-/* What drawing is for. */
-enum { DRAW_ORDER, DRAW_GOLD, DRAW_ELSEWHERE, DRAW_WORDS };
-
-struct place {
-    int piece;
-    size_t begin, start, end; /* of the passage, and of its word or sentence */
-    uint64_t order;
-};
-
-struct maker {
-    const struct task *task;
-    int pieces;
-    struct passage *piece;
-    struct place *place; /* what the text offers, in its order; then in that of `order` */
-    size_t places, capacity;
-    size_t *
-        by_length; /* continuation: the places, by length of the sentence and then as in the text */
-};
-
-static uint64_t draw(const struct maker *m, uint32_t what, size_t place, uint32_t sub,
-                     uint64_t below)
+uint64_t maker_draw(const struct maker *m, uint32_t what, size_t place, uint32_t sub,
+                    uint64_t below)
 {
     /* The format and a fourth number share a word: a task draws little of each kind. */
     return rng_below(rng_draw(m->task->seed, RNG_TASK, (uint32_t)m->task->format << 16 | sub, what,
@@ -43,7 +22,7 @@ static uint64_t draw(const struct maker *m, uint32_t what, size_t place, uint32_
                      below);
 }
 
-static int add_place(struct error *err, struct maker *m, const struct place *place)
+int maker_add_place(struct error *err, struct maker *m, const struct place *place)
 {
     int status = STATUS_OK;
     if (m->places == m->capacity) {
@@ -54,7 +33,7 @@ static int add_place(struct error *err, struct maker *m, const struct place *pla
         m->capacity = capacity;
     }
     m->place[m->places] = *place;
-    m->place[m->places].order = draw(m, DRAW_ORDER, m->places, 0, UINT64_MAX);
+    m->place[m->places].order = maker_draw(m, DRAW_ORDER, m->places, 0, UINT64_MAX);
     m->places++;
 cleanup:
     return status;
@@ -84,23 +63,6 @@ cleanup:
 
 /* Places ====================================================================================== */
 
-static int find_words(struct error *err, struct maker *m, int piece)
-{
-    int status = STATUS_OK;
-    const struct passage *p = &m->piece[piece];
-    struct place place = {.piece = piece};
-    for (size_t at = 0; passage_word(p, &at, &place.start, &place.end);) {
-        place.begin = passage_begin(p, place.end, (size_t)m->task->length);
-        if (place.begin + LEAST_BEFORE < place.start &&
-            passage_has_word(p->bytes + place.begin, place.start - place.begin,
-                             p->bytes + place.start, place.end - place.start)) {
-            TRY(add_place(err, m, &place));
-        }
-    }
-cleanup:
-    return status;
-}
-
 /* Sentences; for a continuation those behind a passage that is long enough. */
 static int find_sentences(struct error *err, struct maker *m, int piece)
 {
@@ -123,7 +85,7 @@ static int find_sentences(struct error *err, struct maker *m, int piece)
                 continue;
             }
         }
-        TRY(add_place(err, m, &place));
+        TRY(maker_add_place(err, m, &place));
     }
 cleanup:
     return status;
@@ -136,20 +98,6 @@ static int by_order(const void *a, const void *b)
 }
 
 /* Items ======================================================================================= */
-
-static struct task_text cut(const struct maker *m, const struct place *place, size_t from,
-                            size_t to)
-{
-    return (struct task_text){m->piece[place->piece].bytes + from, to - from};
-}
-
-static int add_word(struct error *err, struct maker *m, const struct place *place,
-                    struct task_items *items)
-{
-    const struct task_text word = cut(m, place, place->start, place->end);
-    return items_add_choices(err, items, cut(m, place, place->begin, place->start - 1), 1, &word,
-                             0);
-}
 
 static int compare_length(const void *a, const void *b, void *context)
 {
@@ -207,8 +155,9 @@ static bool find_elsewhere(const struct maker *m, size_t index, struct task_text
             continue;
         }
         const size_t chosen =
-            m->by_length[first + draw(m, DRAW_ELSEWHERE, index, try, last - first)];
-        answer[found] = cut(m, &m->place[chosen], m->place[chosen].start, m->place[chosen].end);
+            m->by_length[first + maker_draw(m, DRAW_ELSEWHERE, index, try, last - first)];
+        answer[found] =
+            maker_cut(m, &m->place[chosen], m->place[chosen].start, m->place[chosen].end);
         bool known = same_text(answer[found], answer[gold]);
         for (int i = 0; i < found; i++) {
             known = known || same_text(answer[found], answer[i]);
@@ -224,11 +173,11 @@ static int add_continuation(struct error *err, struct maker *m, size_t index,
     int status = STATUS_OK;
     const struct place *place = &m->place[index];
     struct task_text answer[CHOICES];
-    const int gold = (int)draw(m, DRAW_GOLD, index, 0, CHOICES);
-    answer[gold] = cut(m, place, place->start, place->end);
+    const int gold = (int)maker_draw(m, DRAW_GOLD, index, 0, CHOICES);
+    answer[gold] = maker_cut(m, place, place->start, place->end);
     if (find_elsewhere(m, index, answer, gold)) {
-        TRY(items_add_choices(err, items, cut(m, place, place->begin, place->start - 1), CHOICES,
-                              answer, gold));
+        TRY(items_add_choices(err, items, maker_cut(m, place, place->begin, place->start - 1),
+                              CHOICES, answer, gold));
     }
 cleanup:
     return status;
@@ -257,15 +206,15 @@ static int add_pair(struct error *err, struct maker *m, size_t index, struct tas
     enum { WORDS = 64 };
     int status = STATUS_OK;
     const struct place *place = &m->place[index];
-    const struct task_text sentence = cut(m, place, place->start, place->end);
+    const struct task_text sentence = maker_cut(m, place, place->start, place->end);
     struct task_text word[WORDS], text[2];
-    struct task_item item = {.choices = 2, .gold = (int)draw(m, DRAW_GOLD, index, 0, 2)};
+    struct task_item item = {.choices = 2, .gold = (int)maker_draw(m, DRAW_GOLD, index, 0, 2)};
     const int words = find_movable(sentence, word, WORDS);
     if (words < 2) {
         goto cleanup;
     }
-    int a = (int)draw(m, DRAW_WORDS, index, 0, (uint64_t)words);
-    int b = (int)draw(m, DRAW_WORDS, index, 1, (uint64_t)words - 1);
+    int a = (int)maker_draw(m, DRAW_WORDS, index, 0, (uint64_t)words);
+    int b = (int)maker_draw(m, DRAW_WORDS, index, 1, (uint64_t)words - 1);
     b += b >= a;
     if (a > b) {
         const int swap = a;
@@ -292,24 +241,17 @@ cleanup:
     return status;
 }
 
-static int add_items(struct error *err, struct maker *m, struct task_items *items)
+static int add_sentences(struct error *err, struct maker *m, struct task_items *items)
 {
     int status = STATUS_OK;
-    const struct task *task = m->task;
+    const bool continuation = m->task->format == TASK_CONTINUATION;
     qsort(m->place, m->places, sizeof *m->place, by_order);
-    if (task->format == TASK_CONTINUATION) {
+    if (continuation) {
         TRY(sort_by_length(err, m));
     }
-    for (size_t i = 0; i < m->places && items->count < task->items; i++) {
-        TRY(task->format == TASK_CLOZE          ? add_word(err, m, &m->place[i], items)
-            : task->format == TASK_CONTINUATION ? add_continuation(err, m, i, items)
-                                                : add_pair(err, m, i, items));
+    for (size_t i = 0; i < m->places && items->count < m->task->items; i++) {
+        TRY(continuation ? add_continuation(err, m, i, items) : add_pair(err, m, i, items));
     }
-    CHECK(err, items->count == task->items, STATUS_FAILED,
-          "task %s: the held-out text gives only %d items of at most %d bytes, not %d; ask for "
-          "less (tasks: items), allow longer "
-          "ones (length, up to the context), or hold out more text (data.held_out)",
-          task->name, items->count, task->length, task->items);
 cleanup:
     return status;
 }
@@ -322,9 +264,14 @@ int task_make(struct error *err, const struct task *task, const struct corpus *c
     *items = (struct task_items){0};
     TRY(read_text(err, corpus, &m));
     for (int i = 0; i < m.pieces; i++) {
-        TRY(task->format == TASK_CLOZE ? find_words(err, &m, i) : find_sentences(err, &m, i));
+        TRY(task->format == TASK_CLOZE ? cloze_find(err, &m, i) : find_sentences(err, &m, i));
     }
-    TRY(add_items(err, &m, items));
+    TRY(task->format == TASK_CLOZE ? cloze_items(err, &m, items) : add_sentences(err, &m, items));
+    CHECK(err, items->count == task->items, STATUS_FAILED,
+          "task %s: the held-out text gives only %d items of at most %d bytes, not %d; ask for "
+          "less (tasks: items), allow longer "
+          "ones (length, up to the context), or hold out more text (data.held_out)",
+          task->name, items->count, task->length, task->items);
 cleanup:
     for (int i = 0; i < m.pieces; i++) {
         passage_free(&m.piece[i]);

@@ -2,8 +2,9 @@
  * Tasks made from the held-out text (METHOD §4), so that a study without downloads has tasks on which a small model is above
  * chance. White space in an item is one blank. Every item fits into task->length bytes.
  *
- *     cloze         a passage of one paragraph whose last word, of three letters or more, occurs in it before; it has to be what greedy
- *                   decoding gives. No chance level: a word can be anything.
+ *     cloze         a passage of one paragraph without its last word, which has three letters or more and occurs in it before, and four
+ *                   words: that one, and three of the same length that are not in it. Of four words each is the answer equally often,
+ *                   and about as many passages end with one as with another. Chance 1/4.
  *     continuation  a passage, and four sentences of equal length: the one that follows, and three from elsewhere. Chance 1/4.
  *     pairs         a sentence, and the same with two of its words swapped. Chance 1/2.
  *

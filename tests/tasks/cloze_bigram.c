@@ -1,8 +1,9 @@
 /*
  * Baselines of the task cloze, from the training text (all of it, however little of it the models see):
  *
- *     tokens   greedy decoding as for a model, with the byte that follows the last byte most often
- *     words    the word that follows the passage's last word most often
+ *     frequency    the word that is most frequent
+ *     byte pairs   the word that is likeliest if each byte depends on the one before it
+ *     word pairs   the word that follows the passage's last word most often; among those that never do, the most frequent
  *
  *     cloze_bigram STUDY.yaml
  *
@@ -18,45 +19,32 @@
 #include "study/tasks/make.h"
 #include "study/tasks/passage.h"
 
-struct word {
-    const char *bytes;
-    size_t length;
-};
-
-struct question {
-    struct word before, answer;
-};
-
-/* What followed a word that is asked for. */
+/* Two words in a row, or one behind "". */
 struct pair {
-    struct word before, next;
+    struct task_text before, word;
+    size_t count;
 };
 
 struct pairs {
-    size_t count, capacity;
+    size_t count;
     struct pair *pair;
 };
 
-static int compare(struct word a, struct word b)
+static int compare(struct task_text a, struct task_text b)
 {
     const int order = memcmp(a.bytes, b.bytes, a.length < b.length ? a.length : b.length);
     return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
-}
-
-static int by_before(const void *a, const void *b)
-{
-    return compare(((const struct question *)a)->before, ((const struct question *)b)->before);
 }
 
 static int by_pair(const void *a, const void *b)
 {
     const struct pair *x = a, *y = b;
     const int order = compare(x->before, y->before);
-    return order != 0 ? order : compare(x->next, y->next);
+    return order != 0 ? order : compare(x->word, y->word);
 }
 
 /* The last word of a passage. */
-static struct word last_word(struct task_text text)
+static struct task_text last_word(struct task_text text)
 {
     size_t end = text.length, start;
     while (end > 0 && !passage_letter(text.bytes[end - 1])) {
@@ -64,125 +52,122 @@ static struct word last_word(struct task_text text)
     }
     for (start = end; start > 0 && passage_letter(text.bytes[start - 1]); start--) {
     }
-    return (struct word){text.bytes + start, end - start};
+    return (struct task_text){text.bytes + start, end - start};
 }
 
-static int add_pair(struct error *err, struct pairs *pairs, struct word before, struct word next)
+/* Of the training text ======================================================================== */
+
+static struct pair *find(const struct pairs *pairs, struct task_text before, struct task_text word)
 {
-    int status = STATUS_OK;
-    if (pairs->count == pairs->capacity) {
-        const size_t capacity = 2 * pairs->capacity + 4096;
-        struct pair *grown = realloc(pairs->pair, capacity * sizeof *grown);
-        CHECK(err, grown != NULL, STATUS_FAILED, "out of memory");
-        pairs->pair = grown;
-        pairs->capacity = capacity;
-    }
-    pairs->pair[pairs->count++] = (struct pair){before, next};
-cleanup:
-    return status;
+    const struct pair key = {before, word, 0};
+    return bsearch(&key, pairs->pair, pairs->count, sizeof key, by_pair);
 }
 
-/* All pairs of the training text whose first word ends a passage. */
-static int collect(struct error *err, const struct corpus *corpus, const struct question *question,
-                   int questions, struct pairs *pairs)
+static void add(const struct pairs *pairs, struct task_text before, struct task_text word)
 {
-    int status = STATUS_OK;
-    const uint8_t *text;
-    size_t length;
-    for (int piece = 0; corpus_train_text(corpus, piece, &text, &length); piece++) {
-        struct word before = {0};
-        for (size_t at = 0; at < length;) {
-            size_t end = at;
-            while (end < length && passage_letter((char)text[end])) {
-                end++;
-            }
-            if (end == at) {
-                at++;
-                continue;
-            }
-            const struct word word = {(const char *)text + at, end - at};
-            const struct question key = {.before = before};
-            if (before.length > 0 &&
-                bsearch(&key, question, (size_t)questions, sizeof *question, by_before)) {
-                TRY(add_pair(err, pairs, before, word));
-            }
-            before = word;
-            at = end;
-        }
+    struct pair *pair = find(pairs, before, word);
+    if (pair) {
+        pair->count++;
     }
-    qsort(pairs->pair, pairs->count, sizeof *pairs->pair, by_pair);
-cleanup:
-    return status;
 }
 
-/* The commonest follower of `before`; length 0 if it was never seen. */
-static struct word likeliest(const struct pairs *pairs, struct word before)
+static void count_text(const char *text, size_t length, struct pairs *pairs, size_t bytes[256][256])
 {
-    struct word best = {0};
-    size_t low = 0, high = pairs->count, most = 0;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (compare(pairs->pair[middle].before, before) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+    struct task_text before = {text, 0};
+    for (size_t i = 1; i < length; i++) {
+        bytes[(uint8_t)text[i - 1]][(uint8_t)text[i]]++;
     }
-    for (size_t i = low; i < pairs->count && compare(pairs->pair[i].before, before) == 0;) {
-        size_t end = i;
-        while (end < pairs->count && by_pair(&pairs->pair[i], &pairs->pair[end]) == 0) {
+    for (size_t at = 0; at < length;) {
+        size_t end = at;
+        while (end < length && passage_letter(text[end])) {
             end++;
         }
-        if (end - i > most) {
-            most = end - i;
-            best = pairs->pair[i].next;
+        if (end == at) {
+            at++;
+            continue;
         }
-        i = end;
+        const struct task_text word = {text + at, end - at};
+        add(pairs, (struct task_text){text, 0}, word);
+        if (before.length > 0) {
+            add(pairs, before, word);
+        }
+        before = word;
+        at = end;
     }
-    return best;
 }
 
-/* Greedy decoding with the commonest byte behind each byte: does it give the continuation? */
-static bool bytes_right(const uint8_t next[256], const struct task_choice *choice)
-{
-    uint8_t last = (uint8_t)choice->context.bytes[choice->context.length - 1];
-    for (size_t i = 0; i < choice->continuation.length; i++) {
-        last = next[last];
-        if (last != (uint8_t)choice->continuation.bytes[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static int count_bytes(struct error *err, const struct corpus *corpus, uint8_t next[256])
+static int count_training(struct error *err, const struct corpus *corpus, struct pairs *pairs,
+                          size_t bytes[256][256])
 {
     int status = STATUS_OK;
-    const uint8_t *text;
-    size_t length;
-    size_t(*count)[256] = calloc(256, sizeof *count);
-    CHECK(err, count != NULL, STATUS_FAILED, "out of memory");
-    for (int piece = 0; corpus_train_text(corpus, piece, &text, &length); piece++) {
-        for (size_t i = 1; i < length; i++) {
-            count[text[i - 1]][text[i]]++;
+    for (int i = 0;; i++) {
+        char *text;
+        size_t length;
+        TRY(corpus_text(err, corpus, false, i, &text, &length));
+        if (text == NULL) {
+            break;
         }
-    }
-    for (int a = 0; a < 256; a++) {
-        next[a] = 0;
-        for (int b = 1; b < 256; b++) {
-            next[a] = count[a][b] > count[a][next[a]] ? (uint8_t)b : next[a];
-        }
+        count_text(text, length, pairs, bytes);
+        free(text);
     }
 cleanup:
-    free(count);
     return status;
 }
 
-static void print_line(const char *task, const char *what, int items, int right)
+/* The pairs that the items ask for. */
+static int list_pairs(struct error *err, const struct task_items *items, struct pairs *pairs)
 {
-    const double accuracy = (double)right / items;
-    printf("%s %s items %d right %d accuracy %.4f se %.4f\n", task, what, items, right, accuracy,
-           sqrt(accuracy * (1 - accuracy) / (items - 1)));
+    int status = STATUS_OK;
+    size_t n = 0, kept = 0;
+    pairs->pair = calloc(2 * TASK_MOST_CHOICES * (size_t)items->count + 1, sizeof *pairs->pair);
+    CHECK(err, pairs->pair, STATUS_FAILED, "out of memory");
+    for (int i = 0; i < items->count; i++) {
+        for (int c = 0; c < items->item[i].choices; c++) {
+            const struct task_choice *choice = &items->item[i].choice[c];
+            const struct task_text word = last_word(choice->continuation);
+            pairs->pair[n++] = (struct pair){text_of(""), word, 0};
+            pairs->pair[n++] = (struct pair){last_word(choice->context), word, 0};
+        }
+    }
+    qsort(pairs->pair, n, sizeof *pairs->pair, by_pair);
+    for (size_t i = 0; i < n; i++) {
+        if (kept == 0 || by_pair(&pairs->pair[kept - 1], &pairs->pair[i]) != 0) {
+            pairs->pair[kept++] = pairs->pair[i];
+        }
+    }
+    pairs->count = kept;
+cleanup:
+    return status;
+}
+
+/* Baselines =================================================================================== */
+
+enum baseline { FREQUENCY, BYTE_PAIRS, WORD_PAIRS, BASELINES };
+static const char *const NAMES[] = {"frequency", "byte pairs", "word pairs"};
+
+static double score(enum baseline baseline, const struct task_choice *choice,
+                    const struct pairs *pairs, size_t bytes[256][256])
+{
+    const struct task_text word = last_word(choice->continuation);
+    const double frequency = (double)find(pairs, text_of(""), word)->count;
+    if (baseline == FREQUENCY) {
+        return frequency;
+    }
+    if (baseline == WORD_PAIRS) {
+        return (double)find(pairs, last_word(choice->context), word)->count + 1e-9 * frequency;
+    }
+    uint8_t last = (uint8_t)choice->context.bytes[choice->context.length - 1];
+    double log_p = 0;
+    for (size_t i = 0; i < choice->continuation.length; i++) {
+        const uint8_t next = (uint8_t)choice->continuation.bytes[i];
+        double all = 256;
+        for (int b = 0; b < 256; b++) {
+            all += (double)bytes[last][b];
+        }
+        log_p += log(((double)bytes[last][next] + 1) / all);
+        last = next;
+    }
+    return log_p;
 }
 
 static int measure(struct error *err, const struct task *task, const struct corpus *corpus)
@@ -190,30 +175,31 @@ static int measure(struct error *err, const struct task *task, const struct corp
     int status = STATUS_OK;
     struct task_items items = {0};
     struct pairs pairs = {0};
-    struct question *question = NULL;
-    int right = 0, right_bytes = 0;
-    uint8_t next[256];
+    size_t(*bytes)[256] = calloc(256, sizeof *bytes);
+    CHECK(err, bytes, STATUS_FAILED, "out of memory");
     TRY(task_make(err, task, corpus, &items));
-    TRY(count_bytes(err, corpus, next));
-    question = calloc((size_t)items.count + 1, sizeof *question);
-    CHECK(err, question != NULL, STATUS_FAILED, "out of memory");
-    for (int i = 0; i < items.count; i++) {
-        const struct task_choice *choice = &items.item[i].choice[0];
-        question[i].before = last_word(choice->context);
-        question[i].answer = last_word(choice->continuation);
-        right_bytes += bytes_right(next, choice);
+    TRY(list_pairs(err, &items, &pairs));
+    TRY(count_training(err, corpus, &pairs, bytes));
+    for (int baseline = 0; baseline < BASELINES; baseline++) {
+        int right = 0;
+        for (int i = 0; i < items.count; i++) {
+            const struct task_item *item = &items.item[i];
+            int best = 0;
+            double highest = -INFINITY;
+            for (int c = 0; c < item->choices; c++) {
+                const double here = score((enum baseline)baseline, &item->choice[c], &pairs, bytes);
+                best = here > highest ? c : best;
+                highest = here > highest ? here : highest;
+            }
+            right += best == item->gold;
+        }
+        const double accuracy = (double)right / items.count;
+        printf("%s %s items %d right %d accuracy %.4f se %.4f\n", task->name, NAMES[baseline],
+               items.count, right, accuracy, sqrt(accuracy * (1 - accuracy) / (items.count - 1)));
     }
-    qsort(question, (size_t)items.count, sizeof *question, by_before);
-    TRY(collect(err, corpus, question, items.count, &pairs));
-    for (int i = 0; i < items.count; i++) {
-        const struct word guess = likeliest(&pairs, question[i].before);
-        right += guess.length > 0 && compare(guess, question[i].answer) == 0;
-    }
-    print_line(task->name, "tokens", items.count, right_bytes);
-    print_line(task->name, "words", items.count, right);
 cleanup:
     free(pairs.pair);
-    free(question);
+    free(bytes);
     items_free(&items);
     return status;
 }
@@ -228,6 +214,7 @@ int main(int argc, char **argv)
     int count = 0;
     CHECK(err, argc == 2, STATUS_USAGE, "give a study file: cloze_bigram STUDY.yaml");
     TRY(spec_read(err, argv[1], &spec));
+    TRY(spec_fingerprint(err, spec));
     TRY(spec_cells(err, spec, &cells, &count));
     TRY(corpus_load(err, &spec->source, &cells[0].data, &corpus));
     for (int i = 0; i < spec->evaluate.tasks; i++) {

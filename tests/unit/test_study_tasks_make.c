@@ -70,24 +70,55 @@ static const char *whole(const struct task_choice *choice, char text[256])
     return text;
 }
 
+/* Is word number k of an item among those of another? */
+static bool has_choice(const struct task_item *item, struct task_text word)
+{
+    bool has = false;
+    for (int c = 0; c < item->choices; c++) {
+        const struct task_text here = item->choice[c].continuation;
+        has =
+            has || (here.length == word.length && memcmp(here.bytes, word.bytes, word.length) == 0);
+    }
+    return has;
+}
+
+/* The last word of a passage that has it twice, and three of the same length that it has not. Every four items are of the same four words, and
+ * each of them is the answer once. */
 static void cloze(void **state)
 {
     (void)state;
     char text[256];
+    int golds[4] = {0}, types = 0;
     const struct task task = sentences_task(TASK_CLOZE, ITEMS, 1);
     struct task_items items = make(&task);
     for (int i = 0; i < ITEMS; i++) {
-        const struct task_choice *c = &items.item[i].choice[0];
-        assert_int_equal(items.item[i].choices, 1);
-        assert_true(c->continuation.bytes[0] == ' ' && c->bytes >= 3 &&
-                    c->bytes + 1 == (int)c->continuation.length);
-        for (int k = 1; k <= c->bytes; k++) {
-            assert_true(islower((unsigned char)c->continuation.bytes[k]));
+        const struct task_item *item = &items.item[i];
+        assert_int_equal(item->choices, 4);
+        golds[item->gold]++;
+        assert_non_null(strstr(held_out, whole(&item->choice[item->gold], text)));
+        for (int c = 0; c < 4; c++) {
+            const struct task_choice *choice = &item->choice[c];
+            assert_true(choice->continuation.bytes[0] == ' ' && choice->bytes >= 3 &&
+                        choice->bytes == item->choice[0].bytes);
+            for (int k = 1; k <= choice->bytes; k++) {
+                assert_true(islower((unsigned char)choice->continuation.bytes[k]));
+            }
+            assert_int_equal(passage_has_word(choice->context.bytes, choice->context.length,
+                                              choice->continuation.bytes + 1,
+                                              (size_t)choice->bytes),
+                             c == item->gold);
+            assert_true(has_choice(&items.item[i / 4 * 4], choice->continuation));
         }
-        assert_true(passage_has_word(c->context.bytes, c->context.length, c->continuation.bytes + 1,
-                                     (size_t)c->bytes));
-        const char *found = strstr(held_out, whole(c, text));
-        assert_non_null(found);
+        for (int k = i / 4 * 4; k < i; k++) {
+            const struct task_text a = items.item[k].choice[items.item[k].gold].continuation,
+                                   b = item->choice[item->gold].continuation;
+            assert_true(memcmp(a.bytes, b.bytes, b.length) != 0);
+        }
+        types += i > 0 && !has_choice(item, items.item[i - 1].choice[0].continuation);
+    }
+    assert_true(types > 3); /* groups */
+    for (int g = 0; g < 4; g++) {
+        assert_true(golds[g] > ITEMS / 4 - 20 && golds[g] < ITEMS / 4 + 20);
     }
     items_free(&items);
 }

@@ -497,14 +497,14 @@ static void in_a_record(void **state)
                 assert_true(r->discordant_lost[at] == lost && r->discordant_gained[at] == gained);
                 assert_true(q < EVERY ||
                             isnan(r->quantized_accuracy[(size_t)q * 3 + t])); /* not at the first */
-                assert_true(isnan(r->task_perplexity[t]) == (t != 0));
+                assert_true(isnan(r->task_perplexity[t]));
                 assert_true(r->task_truncated[t] == items); /* 64 bytes do not fit 16 */
                 assert_true(right == 0
                                 ? isnan(r->accuracy_drop[at])
                                 : fabs(r->accuracy_drop[at] - 100 * (right - kept) / right) < 1e-9);
             }
         }
-        assert_true(r->task_chance[0] == 0 && r->task_chance[1] > 0.2499 &&
+        assert_true(r->task_chance[0] > 0.2499 && r->task_chance[1] > 0.2499 &&
                     r->task_chance[2] > 0.4999);
         numbers[k] = malloc(record_numbers(&c) * sizeof(double));
         run[0].record->team_size = run[0].record->wall_time_train =
