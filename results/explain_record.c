@@ -59,6 +59,7 @@ static void print_scalars(FILE *out, const struct record *record)
         {"seconds of training", record->wall_time_train},
         {"seconds of evaluation", record->wall_time_evaluate},
         {"seconds of that for probes", record->probe_wall_time},
+        {"seconds of training that waited for the team", record->wall_time_wait},
     };
     const struct {
         const char *name, *value;

@@ -110,6 +110,7 @@ struct record {
 
     /* how it was made: not part of the result */
     double wall_time_train, wall_time_evaluate; /* seconds */
+    double wall_time_wait;                      /* part of wall_time_train, for the team */
     double probe_wall_time;                     /* part of wall_time_evaluate */
     double tokens_per_second;                   /* training */
     double peak_memory;                         /* bytes, of the rank's process */

@@ -317,6 +317,12 @@ static const struct schema_entry entries[] = {
            "how the cell was made; not part of the result", NULL),
     NUMBER(probe_wall_time, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "s", "wall time of the probes",
            "part of wall_time_evaluate; not part of the result", NULL),
+    NUMBER(wall_time_wait, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "s",
+           "time in which training waited for the team's messages",
+           "part of wall_time_train, of the team's first rank; messages that moved while it "
+           "computed are "
+           "no part of it; not part of the result",
+           NULL),
     NUMBER(tokens_per_second, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "s-1",
            "training tokens per second", "how the cell was made; not part of the result", NULL),
     NUMBER(peak_memory, ONE, SCHEMA_DOUBLE, SCHEMA_PROVENANCE, "byte",
@@ -373,6 +379,7 @@ bool schema_optional(const struct schema_entry *entry)
     return strncmp(entry->name, "probe_", 6) == 0 || strcmp(entry->name, "site_error") == 0 ||
            strcmp(entry->name, "gptq_damping") == 0 ||
            strcmp(entry->name, "quantizer_outcome") == 0 ||
+           strcmp(entry->name, "wall_time_wait") == 0 ||
            strcmp(entry->name, "bits_per_byte") == 0 ||
            strcmp(entry->name, "quantized_bits_per_byte") == 0;
 }

@@ -410,9 +410,10 @@ static int train(struct error *err, struct run *run)
     TRY(evaluate_due(err, run)); /* a state may have been saved before it */
     while (run->next < run->cell->evaluate.checkpoints) {
         struct train_step step;
-        const double start = now();
+        const double start = now(), waited = run->team->waited;
         TRY(trainer_step(err, run->trainer, &step));
         r->wall_time_train += now() - start;
+        r->wall_time_wait += run->team->waited - waited;
         trace(run, &step);
         r->tokens_per_second =
             (double)trainer_steps(run->trainer) * step_tokens / r->wall_time_train;
@@ -449,6 +450,7 @@ int run_cell(struct error *err, struct team *team, const struct corpus *corpus,
     TRY(record_create(err, cell, &run.record));
     utc(run.record->started);
     run.record->wall_time_train = run.record->wall_time_evaluate = 0;
+    run.record->wall_time_wait = 0;
     run.record->probe_wall_time = 0;
     TRY(layout_create(err, &cell->size, &cell->model, &run.layout));
     TRY(trainer_create(err, team, corpus, run.layout, cell, &run.trainer));

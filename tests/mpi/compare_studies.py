@@ -19,6 +19,7 @@ PROVENANCE = {
     "wall_time_train",
     "wall_time_evaluate",
     "probe_wall_time",
+    "wall_time_wait",
     "tokens_per_second",
     "peak_memory",  # of the process, so of the cells that it ran before, too
     "attempts",

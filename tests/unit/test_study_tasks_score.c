@@ -509,8 +509,8 @@ static void in_a_record(void **state)
         numbers[k] = malloc(record_numbers(&c) * sizeof(double));
         run[0].record->team_size = run[0].record->wall_time_train =
             run[0].record->wall_time_evaluate = 0;
-        run[0].record->probe_wall_time = run[0].record->tokens_per_second =
-            run[0].record->peak_memory = 0;
+        run[0].record->probe_wall_time = run[0].record->wall_time_wait =
+            run[0].record->tokens_per_second = run[0].record->peak_memory = 0;
         record_get_numbers(&c, run[0].record, numbers[k]);
         record_free(run[0].record);
     }
