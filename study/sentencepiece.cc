@@ -151,7 +151,9 @@ bool sentencepiece_decode(const struct sentencepiece_model *sp, const uint32_t *
             return false;
         }
         *bytes = line.size();
-        std::memcpy(text, line.data(), line.size() < capacity ? line.size() : capacity);
+        if (capacity > 0) { /* else text may be NULL */
+            std::memcpy(text, line.data(), line.size() < capacity ? line.size() : capacity);
+        }
         return true;
     } catch (const std::exception &e) {
         reason(why, e.what());

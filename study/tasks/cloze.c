@@ -1,6 +1,7 @@
 /*
- * Of four words each one is the answer equally often, so that which words are frequent says nothing: words of one length, in the order of how
- * many passages end with them, make groups of four, and each round of a group gives one item per word.
+ * Four words of one length that end passages behind the same word make a group, and each of them is the answer equally often: neither how
+ * frequent a word is says anything then, nor how often it follows the one before it. Groups are made in the order of how many passages end
+ * so, and each round of a group gives one item per word.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -55,20 +56,42 @@ static int compare_words(struct task_text a, struct task_text b)
     return a.length != b.length ? compare(a.length, b.length) : memcmp(a.bytes, b.bytes, a.length);
 }
 
+/* The word before it; empty if there is none. */
+static struct task_text before_of(const struct maker *m, const struct place *place)
+{
+    const char *bytes = m->piece[place->piece].bytes;
+    size_t end = place->start, start;
+    while (end > place->begin && !passage_letter(bytes[end - 1])) {
+        end--;
+    }
+    for (start = end; start > place->begin && passage_letter(bytes[start - 1]); start--) {
+    }
+    return (struct task_text){bytes + start, end - start};
+}
+
+/* Places whose words can be in one group are neighbours. */
+static int by_kind(const struct maker *m, const struct place *x, const struct place *y)
+{
+    const size_t v = x->end - x->start, w = y->end - y->start;
+    return v != w ? compare(v, w) : compare_words(before_of(m, x), before_of(m, y));
+}
+
 static int by_word(const void *a, const void *b, void *context)
 {
     const struct place *x = a, *y = b;
-    const int words = compare_words(word_of(context, x), word_of(context, y));
+    const int kind = by_kind(context, x, y);
+    const int words = kind != 0 ? kind : compare_words(word_of(context, x), word_of(context, y));
     return words != 0 ? words : compare(x->order, y->order);
 }
 
+/* Within a kind; chance decides between words that are equally frequent, not their letters. */
 static int by_frequency(const void *a, const void *b, void *context)
 {
     const struct type *x = a, *y = b;
-    const struct task_text v = word_of(context, x->place), w = word_of(context, y->place);
-    return v.length != w.length     ? compare(v.length, w.length)
+    const int kind = by_kind(context, x->place, y->place);
+    return kind != 0                ? kind
            : x->places != y->places ? compare(y->places, x->places)
-                                    : memcmp(v.bytes, w.bytes, v.length);
+                                    : compare(x->place->order, y->place->order);
 }
 
 static int find_types(struct error *err, struct maker *m, struct type **types, size_t *count)
@@ -79,7 +102,9 @@ static int find_types(struct error *err, struct maker *m, struct type **types, s
     CHECK(err, type != NULL, STATUS_FAILED, "out of memory for the words of a task");
     qsort_r(m->place, m->places, sizeof *m->place, by_word, m);
     for (size_t i = 0; i < m->places; i++) {
-        if (n == 0 || compare_words(word_of(m, type[n - 1].place), word_of(m, &m->place[i])) != 0) {
+        const struct place *here = &m->place[i], *last = n > 0 ? type[n - 1].place : NULL;
+        if (n == 0 || by_kind(m, last, here) != 0 ||
+            compare_words(word_of(m, last), word_of(m, here)) != 0) {
             type[n++].place = &m->place[i];
         }
         type[n - 1].places++;
@@ -144,9 +169,8 @@ static int find_turns(struct error *err, const struct maker *m, struct type *typ
     size_t n = 0;
     CHECK(err, turn != NULL, STATUS_FAILED, "out of memory for the items of a task");
     for (size_t t = 0; t + CHOICES <= types;) {
-        const struct place *first = type[t].place, *last = type[t + CHOICES - 1].place;
-        if (first->end - first->start != last->end - last->start) {
-            t++; /* rarest words of a length: too few for a group */
+        if (by_kind(m, type[t].place, type[t + CHOICES - 1].place) != 0) {
+            t++; /* the rarest words of a kind: too few for a group */
             continue;
         }
         const size_t rounds = choose_places(m, &type[t]);

@@ -3,8 +3,8 @@
  * chance. White space in an item is one blank. Every item fits into task->length bytes.
  *
  *     cloze         a passage of one paragraph without its last word, which has three letters or more and occurs in it before, and four
- *                   words: that one, and three of the same length that are not in it. Of four words each is the answer equally often,
- *                   and about as many passages end with one as with another. Chance 1/4.
+ *                   words: that one, and three of the same length that are not in it but end other passages behind the same word. Each of
+ *                   the four is the answer equally often. Chance 1/4.
  *     continuation  a passage, and four sentences of equal length: the one that follows, and three from elsewhere. Chance 1/4.
  *     pairs         a sentence, and the same with two of its words swapped. Chance 1/2.
  *

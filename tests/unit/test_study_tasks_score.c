@@ -20,7 +20,7 @@ static int set_up(void **state)
     (void)state;
     struct error err = {0};
     cell = text_cell(1, PRECISION_FP32);
-    corpus = sentences_corpus(400000, &cell.data);
+    corpus = sentences_corpus(1200000, &cell.data);
     assert_int_equal(layout_create(&err, &cell.size, &cell.model, &layout), STATUS_OK);
     assert_int_equal(model_create(&err, layout, MODEL_BATCH, MODEL_INFERENCE, &model), STATUS_OK);
     assert_int_equal(tokenizer_open(&err, TOKENIZER_BYTES, NULL, &tokenizer), STATUS_OK);

@@ -7,7 +7,7 @@
 #include "study/sentencepiece.h"
 #include "study/tasks/tasks.h"
 
-enum { LENGTH = 500000, PIECES = 600 };
+enum { LENGTH = 1200000, PIECES = 600 };
 
 struct setup {
     struct text_folder folder;
