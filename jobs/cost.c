@@ -117,12 +117,12 @@ static bool is_active(const struct cell_evaluate *evaluate, int q, bool last)
     return last || evaluate->every_checkpoint[q];
 }
 
-int cost_tables(const struct cell *cell, bool last, int ranks)
+int cost_tables(const struct cell *cell, bool last)
 {
     const struct cell_evaluate *evaluate = &cell->evaluate;
     int count = 1;
     if (cell->model.position != POSITION_ROTARY ||
-        cell->model.vocabulary > (int64_t)evaluate->windows * cell->size.context / ranks / 4) {
+        cell->model.vocabulary > (int64_t)evaluate->windows * cell->size.context / 4) {
         return 0;
     }
     for (int q = 0; q < evaluate->quantizers; q++) {
@@ -215,7 +215,7 @@ static double evaluate_flops(const struct cell *cell)
     }
     const double rows = cell->model.vocabulary - read * cell->size.context; /* instead of these */
     for (int c = 0; c < evaluate->checkpoints; c++) {
-        tables += cost_tables(cell, c == evaluate->checkpoints - 1, 1);
+        tables += cost_tables(cell, c == evaluate->checkpoints - 1);
     }
     return gptq_flops(cell) + sequences * cost_forward_flops(cell) +
            tables * rows * cost_table_flops(cell);

@@ -29,10 +29,10 @@ double cost_recompute_flops(const struct cell *cell);
 
 /*
  * Where the first block's part before attention sees nothing but the token, evaluation takes it from tables (study/model.h): one of the
- * full model, and one per quantizer of the checkpoint that does not look at whole windows. How many a rank of a team of `ranks` makes,
- * which has to read more windows than that is worth; floats of a row; FLOPs of one: q, k, v, and in parallel blocks the FFN.
+ * full model, and one per quantizer of the checkpoint that does not look at whole windows. How many a rank makes,
+ * none where the windows have too few positions; floats of a row; FLOPs of one: q, k, v, and in parallel blocks the FFN.
  */
-int cost_tables(const struct cell *cell, bool last, int ranks);
+int cost_tables(const struct cell *cell, bool last);
 double cost_table_row(const struct cell *cell);
 double cost_table_flops(const struct cell *cell);
 

@@ -145,7 +145,7 @@ static double evaluation_memory(const struct cell *cell, int ranks, double round
     const double rows = (double)cell->train.micro_batch * cell->size.context;
     const double logits = 12 * rows * cell->model.vocabulary;
     const double tables =
-        4 * cost_tables(cell, true, ranks) * cost_table_row(cell) * cell->model.vocabulary;
+        4 * cost_tables(cell, true) * cost_table_row(cell) * cell->model.vocabulary;
     const double windows =
         rounded + quantizers_memory(cell, ranks) + tables + gptq_memory(cell) + logits;
     return model_memory(cell, rows, false, false) +

@@ -117,14 +117,15 @@ static struct weights weights_of(const struct evaluation *e, int a)
     return weights;
 }
 
-/* What the first block makes of each token, once for all windows, where these have many more positions. */
+/* What the first block makes of each token, once for all windows, where these have many more positions: whatever the team's size, since a row
+ * of a product may depend on where it stands. */
 static int tabulate(struct error *err, struct evaluation *e)
 {
     int status = STATUS_OK;
     const struct layout *l = model_layout(e->model);
     const struct cell_evaluate *ev = &e->cell->evaluate;
     size_t floats = model_token_floats(l, NULL);
-    if (l->model.vocabulary > (int64_t)ev->windows * l->size.context / e->team->size / 4) {
+    if (l->model.vocabulary > (int64_t)ev->windows * l->size.context / 4) {
         return status;
     }
     for (int a = 0; a < e->active; a++) {
