@@ -174,6 +174,8 @@ static int fence_lost(struct error *err, struct coordinator *c)
     int status = STATUS_OK;
     char reason[PEERS_REASON];
     for (int w; (w = peers_lost(c->peers, reason)) >= 0;) {
+        bool any, drained;
+        TRY(listen(err, c, &any, &drained)); /* what it has said since, before it died */
         TRY(crews_lost(err, c->crews, w, c->stopping, reason));
     }
     if (c->peers->living == 0) {
