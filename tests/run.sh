@@ -52,8 +52,7 @@ build() {
 # run_tests FOLDER [LABELS]: at most ten minutes for a test that sets no limit of its own.
 run_tests() {
     echo "== tests in $1/"
-    # Tests that kill processes at random moments, on machines that are busy: what fails twice, fails. ctest shows both.
-    ctest --test-dir "$1" ${2:+--label-regex "$2"} --no-tests=error --repeat until-pass:2 --output-on-failure \
+    ctest --test-dir "$1" ${2:+--label-regex "$2"} --no-tests=error --output-on-failure \
         --parallel "$jobs" --timeout 600
 }
 

@@ -81,8 +81,8 @@ class TeamLost(LostCase):
         return time.monotonic() - since
 
     def test_members_killed(self):
-        """One cell, so that there is always room for its next team."""
-        self.study = self.of_ranks("one", 4)
+        """One cell, so that there is always room for its next team; long enough for all kills on a fast machine."""
+        self.study = self.of_ranks("one", 4, tokens=1 << 22)
         self.study.write_text(self.study.read_text().replace("[0.0005]", "[0.05]"))  # as the base
         self.undisturbed = self.complete(self.study, self.folder / "undisturbed")
         moments = random.Random(SEED)
