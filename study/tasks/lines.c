@@ -116,6 +116,35 @@ cleanup:
     return status;
 }
 
+int lines_rest(struct error *err, struct lines *lines, lines_add_fn *add, struct task_items *items)
+{
+    int status = STATUS_OK;
+    json_t *record = NULL;
+    for (;;) {
+        TRY(lines_json(err, lines, &record));
+        if (record == NULL) {
+            break;
+        }
+        TRY(add(err, lines, record, items));
+        json_decref(record);
+        record = NULL;
+    }
+cleanup:
+    json_decref(record);
+    return status;
+}
+
+int lines_each(struct error *err, const char *path, lines_add_fn *add, struct task_items *items)
+{
+    int status = STATUS_OK;
+    struct lines lines = {0};
+    TRY(lines_open(err, path, &lines));
+    TRY(lines_rest(err, &lines, add, items));
+cleanup:
+    lines_close(&lines);
+    return status;
+}
+
 static int find(struct error *err, const struct lines *lines, const json_t *record, const char *key,
                 const json_t **value)
 {

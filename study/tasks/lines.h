@@ -48,6 +48,14 @@ int lines_check_utf8(struct error *err, const struct lines *lines, struct task_t
 /* The next record, a JSON object; *record = NULL at the end. The caller gives it back with json_decref. */
 int lines_json(struct error *err, struct lines *lines, json_t **record);
 
+/* What a format makes of a record. */
+typedef int lines_add_fn(struct error *err, const struct lines *lines, const json_t *record,
+                         struct task_items *items);
+
+/* All records of the file, one after the other; or those that are left. */
+int lines_each(struct error *err, const char *path, lines_add_fn *add, struct task_items *items);
+int lines_rest(struct error *err, struct lines *lines, lines_add_fn *add, struct task_items *items);
+
 /* A member that is a text, not empty; it lives as long as the record. */
 int lines_member(struct error *err, const struct lines *lines, const json_t *record,
                  const char *key, struct task_text *text);

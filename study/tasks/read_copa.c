@@ -52,25 +52,12 @@ int read_copa(struct error *err, const struct task_source *source, struct task_i
 {
     int status = STATUS_OK;
     struct lines lines = {0};
-    json_t *record = NULL;
     TRY(lines_open(err, source->path, &lines));
     const struct task_text text = text_trim(
         (struct task_text){(const char *)lines.bytes + lines.at, lines.length - lines.at});
-    if (text.length > 0 && text.bytes[0] == '<') {
-        lines_close(&lines);
-        return read_copa_xml(err, source->path, items);
-    }
-    for (;;) {
-        TRY(lines_json(err, &lines, &record));
-        if (record == NULL) {
-            break;
-        }
-        TRY(add(err, &lines, record, items));
-        json_decref(record);
-        record = NULL;
-    }
+    TRY(text.length > 0 && text.bytes[0] == '<' ? read_copa_xml(err, source->path, items)
+                                                : lines_rest(err, &lines, add, items));
 cleanup:
-    json_decref(record);
     lines_close(&lines);
     return status;
 }

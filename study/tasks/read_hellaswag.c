@@ -142,21 +142,5 @@ cleanup:
 
 int read_hellaswag(struct error *err, const struct task_source *source, struct task_items *items)
 {
-    int status = STATUS_OK;
-    struct lines lines = {0};
-    json_t *record = NULL;
-    TRY(lines_open(err, source->path, &lines));
-    for (;;) {
-        TRY(lines_json(err, &lines, &record));
-        if (record == NULL) {
-            break;
-        }
-        TRY(add(err, &lines, record, items));
-        json_decref(record);
-        record = NULL;
-    }
-cleanup:
-    json_decref(record);
-    lines_close(&lines);
-    return status;
+    return lines_each(err, source->path, add, items);
 }
