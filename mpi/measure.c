@@ -150,7 +150,8 @@ static int block_run(struct error *err, struct lone *b, const struct cell *cell,
     const float *logits;
     const struct dropout dropout = {.p = cell->train.dropout, .seed = 1};
     const enum precision precision = cell->train.precision;
-    const struct weights weights = model_weights(b->model, precision, b->master, b->operands);
+    struct parameters flat = parameters_flat(b->layout, b->master);
+    const struct weights weights = model_weights(b->model, precision, &flat, b->operands);
     TRY(model_forward(err, b->model, &weights, precision, &dropout, b->tokens, sequences, NULL,
                       NULL, &logits));
     TRY(model_backward(err, b->model, &weights, precision, &dropout, b->tokens, b->tokens,

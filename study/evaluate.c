@@ -24,7 +24,7 @@ struct evaluation {
     const struct corpus *corpus;
     struct model *model;
     struct parameters *parameters;
-    float *operands;         /* for model_weights, in a team for one unit; NULL for fp32 */
+    float *operands;         /* for model_weights; NULL for fp32 */
     struct weights training; /* in the training type */
     int active;              /* quantizers evaluated here */
     int column[CELL_QUANTIZERS];
@@ -152,7 +152,6 @@ static int prepare(struct error *err, struct evaluation *e, int index, struct re
     int status = STATUS_OK;
     const struct cell *cell = e->cell;
     const struct cell_evaluate *ev = &cell->evaluate;
-    const struct layout *layout = model_layout(e->model);
     const size_t rows = (size_t)cell->train.micro_batch * cell->size.context;
     const size_t vocabulary = (size_t)cell->model.vocabulary;
     TRY(quantize(err, e, index, record));
@@ -169,17 +168,14 @@ static int prepare(struct error *err, struct evaluation *e, int index, struct re
           e->inputs && e->targets && e->logits && e->p && e->log_p && e->logs && e->unigram &&
               e->best,
           STATUS_FAILED, "out of memory to evaluate size %s", cell->size.name);
-    if (cell->train.precision != PRECISION_FP32) {
-        const size_t floats = e->parameters->team ? e->parameters->shards->largest : layout->length;
+    const size_t floats = weights_floats(e->parameters, cell->train.precision);
+    if (floats > 0) {
         e->operands = malloc(floats * sizeof *e->operands);
         CHECK(err, e->operands, STATUS_FAILED, "out of memory to evaluate size %s",
               cell->size.name);
     }
     model_kernels(e->model)->exponentials(vocabulary, corpus_unigram(e->corpus), e->unigram);
-    e->training =
-        e->parameters->team
-            ? (struct weights){.parameters = e->parameters, .room = e->operands}
-            : model_weights(e->model, cell->train.precision, e->parameters->own, e->operands);
+    e->training = model_weights(e->model, cell->train.precision, e->parameters, e->operands);
     TRY(sums_create(err, ev->windows, e->active, &e->sums));
 cleanup:
     return status;

@@ -202,10 +202,12 @@ static struct weights model_convert(const struct model *m, enum precision precis
     return weights;
 }
 
-struct weights model_weights(const struct model *m, enum precision precision, const float *master,
-                             float *buffer)
+struct weights model_weights(const struct model *m, enum precision precision,
+                             struct parameters *parameters, float *buffer)
 {
-    return model_convert(m, precision, m->layout->length, master, buffer);
+    return parameters->team
+               ? (struct weights){.parameters = parameters, .room = buffer}
+               : model_convert(m, precision, m->layout->length, parameters->own, buffer);
 }
 
 int model_open(struct error *err, struct model *m, const struct weights *weights,

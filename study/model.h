@@ -43,10 +43,17 @@ static inline struct weights weights_full(struct parameters *parameters)
 
 struct model;
 
-/* The weights `master` for matmuls of this precision; unless that is fp32, `buffer` (the layout's length) holds them: rounded, or
- * packed where matmuls take that. To be made anew when master has changed. */
+/* The weights for matmuls of this precision; unless that is fp32, `buffer` holds them, of a team one unit's: rounded, or packed where
+ * matmuls take that. To be made anew when the weights have changed. */
 struct weights model_weights(const struct model *model, enum precision precision,
-                             const float *master, float *buffer);
+                             struct parameters *parameters, float *buffer);
+/* Floats of that buffer. */
+static inline size_t weights_floats(const struct parameters *parameters, enum precision precision)
+{
+    return precision == PRECISION_FP32 ? 0
+           : parameters->team          ? parameters->shards->largest
+                                       : parameters->layout->length;
+}
 
 /* With rotary positions the first block sees nothing but the token until attention mixes positions: its q, k, v, and in a
  * parallel block its FFN, are a table by token. Floats of the table, 0 where there is none: learned positions, or quantizers that look

@@ -26,7 +26,7 @@ struct trainer {
     struct parameters parameters;
     struct model *model;
     struct optimizer optimizer;
-    float *operands;              /* of all weights, in a team of the largest unit; NULL for fp32 */
+    float *operands;              /* for model_weights */
     struct weights weights;       /* of the step under way */
     float *gradient[TREE_LEVELS]; /* what this rank holds of it, one per open level of the tree */
     struct reducing reducing[2];
@@ -35,6 +35,7 @@ struct trainer {
     int rounds;                 /* of a step: in each, every rank has one micro-batch */
     uint32_t *inputs, *targets; /* (N) */
     float *row_loss;            /* (N) */
+    double *loss;               /* (rounds) of the step under way */
     int64_t step;
     void *memory; /* of what lasts */
     void *work;   /* of what a step needs; NULL: at rest, as is the model */
@@ -54,9 +55,8 @@ static void carve_work(struct arena *a, struct trainer *t)
     const size_t n = t->shards->length;
     const size_t rows = (size_t)t->cell->train.micro_batch * t->cell->size.context;
     const bool team = t->shards->pieces > 1;
-    t->operands = t->cell->train.precision == PRECISION_FP32
-                      ? NULL
-                      : arena_take(a, team ? t->shards->largest : n, sizeof(float));
+    t->operands =
+        arena_take(a, weights_floats(&t->parameters, t->cell->train.precision), sizeof(float));
     for (int level = 0; 1 << level <= t->rounds; level++) {
         t->gradient[level] = arena_take(a, n, sizeof(float));
     }
@@ -66,6 +66,7 @@ static void carve_work(struct arena *a, struct trainer *t)
     t->inputs = arena_take(a, rows, sizeof *t->inputs);
     t->targets = arena_take(a, rows, sizeof *t->targets);
     t->row_loss = arena_take(a, rows, sizeof(float));
+    t->loss = arena_take(a, (size_t)t->rounds, sizeof(double));
 }
 
 /* Have the memory that a step needs. */
@@ -227,9 +228,8 @@ cleanup:
     return status;
 }
 
-/* Summed loss and gradient of one round: of P consecutive micro-batches, which P ranks share out. */
-static int micro_batches(struct error *err, struct trainer *t, int round, float *gradient,
-                         double *loss)
+/* Gradient of one round: of P consecutive micro-batches, which P ranks share out. The loss stays with each. */
+static int micro_batches(struct error *err, struct trainer *t, int round, float *gradient)
 {
     int status = STATUS_OK;
     const struct cell *cell = t->cell;
@@ -249,51 +249,50 @@ static int micro_batches(struct error *err, struct trainer *t, int round, float 
     TRY(model_forward(err, t->model, &t->weights, cell->train.precision, &dropout, t->inputs,
                       sequences, NULL, NULL, &logits));
     TRY(backward(err, t, &dropout, (float)(t->optimizer.loss_scale / tokens), gradient));
-    *loss = 0;
+    t->loss[round] = 0;
     for (int r = 0; r < rows; r++) {
-        *loss += t->row_loss[r];
+        t->loss[round] += t->row_loss[r];
     }
-    TRY(t->team->sum_double(t->team, loss, 1));
 cleanup:
     return status;
 }
 
 /* The sum over rounds first … first + count − 1 (a power of two) as a balanced tree, into gradient[level]. Its leaves
  * are sums over the team, which are trees themselves: together the fixed tree over all micro-batches. */
-static int tree_sum(struct error *err, struct trainer *t, int first, int count, int level,
-                    double *loss)
+static int tree_sum(struct error *err, struct trainer *t, int first, int count, int level)
 {
     int status = STATUS_OK;
-    double right = 0;
     if (count == 1) {
         CHECK(err, !t->team->cancelled(t->team), STATUS_STOPPED, "cancelled");
-        return micro_batches(err, t, first, t->gradient[level], loss);
+        return micro_batches(err, t, first, t->gradient[level]);
     }
-    TRY(tree_sum(err, t, first, count / 2, level, loss));
-    TRY(tree_sum(err, t, first + count / 2, count / 2, level + 1, &right));
+    TRY(tree_sum(err, t, first, count / 2, level));
+    TRY(tree_sum(err, t, first + count / 2, count / 2, level + 1));
     t->kernels->add(t->shards->length, t->gradient[level + 1], t->gradient[level]);
-    *loss += right;
 cleanup:
     return status;
+}
+
+/* The same tree over the rounds' losses. */
+static double tree_of(const double *x, int count)
+{
+    return count == 1 ? x[0] : tree_of(x, count / 2) + tree_of(x + count / 2, count / 2);
 }
 
 int trainer_step(struct error *err, struct trainer *t, struct train_step *result)
 {
     int status = STATUS_OK;
     const struct cell *cell = t->cell;
-    double loss = 0;
     if (t->team->size > 1) { /* a rank alone stops between two micro-batches */
         TRY(team_check(err, t->team));
     }
     TRY(wake(err, t));
-    t->weights =
-        t->team->size == 1
-            ? model_weights(t->model, cell->train.precision, t->optimizer.master, t->operands)
-            : (struct weights){.parameters = &t->parameters, .room = t->operands};
-    TRY(tree_sum(err, t, 0, t->rounds, 0, &loss));
+    t->weights = model_weights(t->model, cell->train.precision, &t->parameters, t->operands);
+    TRY(tree_sum(err, t, 0, t->rounds, 0));
+    TRY(t->team->sum_double(t->team, t->loss, (size_t)t->rounds));
 
     *result = (struct train_step){
-        .loss = loss / ((double)cell->train.batch * cell->size.context),
+        .loss = tree_of(t->loss, t->rounds) / ((double)cell->train.batch * cell->size.context),
         .learning_rate = cell_learning_rate(cell, t->step),
         .loss_scale = t->optimizer.loss_scale,
         .grad_norm = NAN,
