@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "study/moments.h"
 #include "study/quantize.h"
 #include "study/tasks/answers.h"
 
@@ -269,26 +270,6 @@ cleanup:
     return status;
 }
 
-static double mean(const double *x, int n)
-{
-    double sum = 0;
-    for (int i = 0; i < n; i++) {
-        sum += x[i];
-    }
-    return sum / n;
-}
-
-/* Standard error of the mean. */
-static double standard_error(const double *x, int n)
-{
-    const double m = mean(x, n);
-    double squares = 0;
-    for (int i = 0; i < n; i++) {
-        squares += (x[i] - m) * (x[i] - m);
-    }
-    return n > 1 ? sqrt(squares / (n - 1) / n) : NAN;
-}
-
 /* Window sums to the record's means. */
 static void conclude(struct evaluation *e, int index, struct record *r)
 {
@@ -299,14 +280,14 @@ static void conclude(struct evaluation *e, int index, struct record *r)
         e->sums.all[i] /= context;
     }
     memcpy(loss, e->sums.loss, w * sizeof *loss);
-    r->loss[index] = mean(loss, windows);
-    r->loss_se[index] = standard_error(loss, windows);
+    r->loss[index] = moments_mean(loss, windows);
+    r->loss_se[index] = moments_standard_error(loss, windows);
     /* Nats per token to bits per byte. */
     const double scale =
         (double)windows * context / (log(2) * corpus_held_out_bytes(e->corpus, context, windows));
     r->bits_per_byte[index] = r->loss[index] * scale;
-    r->loss_in_training_precision[index] = mean(e->sums.training_loss, windows);
-    r->kl_unigram[index] = mean(e->sums.kl_unigram, windows);
+    r->loss_in_training_precision[index] = moments_mean(e->sums.training_loss, windows);
+    r->kl_unigram[index] = moments_mean(e->sums.kl_unigram, windows);
     for (int a = 0; a < e->active; a++) {
         const size_t at = (size_t)index * r->quantizers + e->column[a];
         if (quantized_failed(e->quantized[a])) {
@@ -315,21 +296,21 @@ static void conclude(struct evaluation *e, int index, struct record *r)
         double *quantized_loss = r->window_quantized_loss + at * w, *kl = r->window_kl + at * w;
         memcpy(quantized_loss, e->sums.quantized_loss + a * w, w * sizeof *kl);
         memcpy(kl, e->sums.kl + a * w, w * sizeof *kl);
-        r->quantized_loss[at] = mean(quantized_loss, windows);
+        r->quantized_loss[at] = moments_mean(quantized_loss, windows);
         r->quantized_bits_per_byte[at] = r->quantized_loss[at] * scale;
-        r->quantized_loss_se[at] = standard_error(quantized_loss, windows);
-        r->kl[at] = mean(kl, windows);
-        r->kl_se[at] = standard_error(kl, windows);
+        r->quantized_loss_se[at] = moments_standard_error(quantized_loss, windows);
+        r->kl[at] = moments_mean(kl, windows);
+        r->kl_se[at] = moments_standard_error(kl, windows);
         r->log_kl[at] = r->kl[at] > 0 ? log(r->kl[at]) : NAN;
         r->kl_over_unigram[at] = r->kl[at] / r->kl_unigram[index];
-        r->top1_agreement[at] = mean(e->sums.agreement + a * w, windows);
+        r->top1_agreement[at] = moments_mean(e->sums.agreement + a * w, windows);
         r->relative_loss_increase[at] = r->quantized_loss[at] / r->loss[index] - 1;
         double *delta = e->sums.quantized_loss + a * w; /* its values are in the record now */
         for (size_t i = 0; i < w; i++) {
             delta[i] -= loss[i];
         }
-        r->delta_loss[at] = mean(delta, windows);
-        r->delta_loss_se[at] = standard_error(delta, windows);
+        r->delta_loss[at] = moments_mean(delta, windows);
+        r->delta_loss_se[at] = moments_standard_error(delta, windows);
     }
 }
 

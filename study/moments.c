@@ -97,3 +97,22 @@ double moments_square_sum(const struct moments *m)
 {
     return m->m2 + m->n * m->mean * m->mean;
 }
+
+double moments_mean(const double *x, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) {
+        sum += x[i];
+    }
+    return sum / n;
+}
+
+double moments_standard_error(const double *x, int n)
+{
+    const double m = moments_mean(x, n);
+    double squares = 0;
+    for (int i = 0; i < n; i++) {
+        squares += (x[i] - m) * (x[i] - m);
+    }
+    return n > 1 ? sqrt(squares / (n - 1) / n) : NAN;
+}

@@ -21,6 +21,10 @@ struct moments moments_merge(const struct moments *a, const struct moments *b);
 double moments_std(const struct moments *m); /* √(m2/n), of the population */
 double
 moments_kurtosis(const struct moments *m); /* n·m4/m2²: 3 for a normal distribution; m2 = 0: NaN */
+/* Of x[n] in order: their mean, and its standard error (n = 1: NaN). */
+double moments_mean(const double *x, int n);
+double moments_standard_error(const double *x, int n);
+
 double moments_square_sum(const struct moments *m); /* Σ x² */
 
 #endif

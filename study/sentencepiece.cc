@@ -32,6 +32,19 @@ bool succeeded(const sentencepiece::util::Status &status, char why[SENTENCEPIECE
     return status.ok();
 }
 
+/* No exception leaves for C: work(), or its failure. */
+template <typename Work> bool guarded(char why[SENTENCEPIECE_WHY], const Work &work)
+{
+    try {
+        return work();
+    } catch (const std::exception &e) {
+        reason(why, e.what());
+    } catch (...) {
+        reason(why, "unknown exception");
+    }
+    return false;
+}
+
 class Lines : public sentencepiece::SentenceIterator
 {
   public:
@@ -72,19 +85,16 @@ struct sentencepiece_model *sentencepiece_open(const char *model, size_t length,
                                                char why[SENTENCEPIECE_WHY])
 {
     struct sentencepiece_model *sp = nullptr;
-    try {
+    const bool opened = guarded(why, [&] {
         sp = new struct sentencepiece_model;
-        if (succeeded(sp->processor.LoadFromSerializedProto(std::string_view(model, length)),
-                      why)) {
-            return sp;
-        }
-    } catch (const std::exception &e) {
-        reason(why, e.what());
-    } catch (...) {
-        reason(why, "unknown exception");
+        return succeeded(sp->processor.LoadFromSerializedProto(std::string_view(model, length)),
+                         why);
+    });
+    if (!opened) {
+        delete sp;
+        return nullptr;
     }
-    delete sp;
-    return nullptr;
+    return sp;
 }
 
 void sentencepiece_close(struct sentencepiece_model *sp)
@@ -111,7 +121,7 @@ bool sentencepiece_encode(const struct sentencepiece_model *sp, const char *line
                           uint32_t *tokens, uint32_t *ends, size_t capacity, size_t *count,
                           char why[SENTENCEPIECE_WHY])
 {
-    try {
+    return guarded(why, [&] {
         const std::string_view text(line, length);
         if (ends == nullptr) {
             std::vector<int> ids;
@@ -132,19 +142,14 @@ bool sentencepiece_encode(const struct sentencepiece_model *sp, const char *line
             ends[i] = piece.end();
         }
         return true;
-    } catch (const std::exception &e) {
-        reason(why, e.what());
-    } catch (...) {
-        reason(why, "unknown exception");
-    }
-    return false;
+    });
 }
 
 bool sentencepiece_decode(const struct sentencepiece_model *sp, const uint32_t *tokens,
                           size_t count, char *text, size_t capacity, size_t *bytes,
                           char why[SENTENCEPIECE_WHY])
 {
-    try {
+    return guarded(why, [&] {
         const std::vector<int> ids(tokens, tokens + count);
         std::string line;
         if (!succeeded(sp->processor.Decode(ids, &line), why)) {
@@ -155,18 +160,13 @@ bool sentencepiece_decode(const struct sentencepiece_model *sp, const uint32_t *
             std::memcpy(text, line.data(), line.size() < capacity ? line.size() : capacity);
         }
         return true;
-    } catch (const std::exception &e) {
-        reason(why, e.what());
-    } catch (...) {
-        reason(why, "unknown exception");
-    }
-    return false;
+    });
 }
 
 bool sentencepiece_train(const char *const *option, sentencepiece_line_fn *next, void *context,
                          char **model, size_t *length, char why[SENTENCEPIECE_WHY])
 {
-    try {
+    return guarded(why, [&] {
         std::unordered_map<std::string, std::string> options;
         for (; option[0] != nullptr; option += 2) {
             options[option[0]] = option[1];
@@ -186,10 +186,5 @@ bool sentencepiece_train(const char *const *option, sentencepiece_line_fn *next,
         std::memcpy(*model, trained.data(), trained.size());
         *length = trained.size();
         return true;
-    } catch (const std::exception &e) {
-        reason(why, e.what());
-    } catch (...) {
-        reason(why, "unknown exception");
-    }
-    return false;
+    });
 }

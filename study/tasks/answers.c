@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "study/moments.h"
+
 /* One model =================================================================================== */
 
 int answers_create(struct error *err, const struct task_set *set, const struct scoring *scoring,
@@ -45,35 +47,15 @@ void answers_free(struct task_answers *answers)
     *answers = (struct task_answers){0};
 }
 
-static double mean(const double *x, int n)
-{
-    double sum = 0;
-    for (int i = 0; i < n; i++) {
-        sum += x[i];
-    }
-    return sum / n;
-}
-
-/* Standard error of the mean. */
-static double standard_error(const double *x, int n)
-{
-    const double m = mean(x, n);
-    double squares = 0;
-    for (int i = 0; i < n; i++) {
-        squares += (x[i] - m) * (x[i] - m);
-    }
-    return n > 1 ? sqrt(squares / (n - 1) / n) : NAN;
-}
-
 /* Two models ================================================================================== */
 
 void answers_drop(const struct task_answers *full, const struct task_answers *quantized,
                   double chance, double *drop, double *error)
 {
     const int n = full->items;
-    const double above = mean(full->correct, n) - chance;
-    const double kept =
-        (mean(quantized->correct, n) - chance) / above; /* ratio of two means of the same items */
+    const double above = moments_mean(full->correct, n) - chance;
+    const double kept = (moments_mean(quantized->correct, n) - chance) /
+                        above; /* ratio of two means of the same items */
     double squares = 0;
     *drop = *error = NAN;
     if (!(above > 0)) {
@@ -92,10 +74,10 @@ static void put_full(const struct task_set *set, const struct scoring *scoring,
                      const struct task_answers *full, int index, int task, struct record *r)
 {
     const size_t at = (size_t)index * r->tasks + task;
-    r->accuracy[at] = mean(full->correct, full->items);
-    r->accuracy_se[at] = standard_error(full->correct, full->items);
-    r->accuracy_norm[at] = mean(full->correct_norm, full->items);
-    r->accuracy_norm_se[at] = standard_error(full->correct_norm, full->items);
+    r->accuracy[at] = moments_mean(full->correct, full->items);
+    r->accuracy_se[at] = moments_standard_error(full->correct, full->items);
+    r->accuracy_norm[at] = moments_mean(full->correct_norm, full->items);
+    r->accuracy_norm_se[at] = moments_standard_error(full->correct_norm, full->items);
     r->task_perplexity[at] = full->perplexity;
     r->task_chance[task] = set->chance;
     r->task_truncated[task] = scoring_truncated(scoring, set);
@@ -116,8 +98,8 @@ static void put_quantized(const struct task_set *set, const struct task_answers 
         lost += full->correct[i] > quantized->correct[i];
         gained += full->correct[i] < quantized->correct[i];
     }
-    r->quantized_accuracy[at] = mean(quantized->correct, n);
-    r->quantized_accuracy_norm[at] = mean(quantized->correct_norm, n);
+    r->quantized_accuracy[at] = moments_mean(quantized->correct, n);
+    r->quantized_accuracy_norm[at] = moments_mean(quantized->correct_norm, n);
     r->quantized_task_perplexity[at] = quantized->perplexity;
     r->discordant_lost[at] = lost;
     r->discordant_gained[at] = gained;
