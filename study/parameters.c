@@ -129,16 +129,3 @@ int parameters_tensor(struct error *err, struct parameters *p, int tensor, const
 cleanup:
     return status;
 }
-
-int parameters_copy(struct error *err, struct parameters *p, float *master)
-{
-    int status = STATUS_OK;
-    for (int u = 0; u < p->layout->units; u++) {
-        const float *whole;
-        const struct unit *unit = &p->layout->unit[u];
-        TRY(parameters_open(err, p, u, u + 1 < p->layout->units ? u + 1 : NO_UNIT, &whole));
-        memcpy(master + unit->offset, whole, unit->length * sizeof *master);
-    }
-cleanup:
-    return status;
-}

@@ -47,9 +47,6 @@ int parameters_tensor(struct error *err, struct parameters *parameters, int tens
 /* The pieces are about to change: what was gathered is forgotten. */
 int parameters_changed(struct error *err, struct parameters *parameters);
 
-/* All in one buffer (the layout's length): for those who need them whole. Collective. */
-int parameters_copy(struct error *err, struct parameters *parameters, float *master);
-
 /* Let transfers move on. */
 static inline void parameters_poll(struct parameters *parameters)
 {

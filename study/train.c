@@ -327,17 +327,11 @@ void trainer_get_state(const struct trainer *t, struct trainer_state *state)
 
 void trainer_set_state(struct trainer *t, const struct trainer_state *state)
 {
-    const size_t size = t->shards->length * sizeof(float);
     t->step = state->step;
     t->optimizer.updates = state->updates;
     t->optimizer.skipped = state->skipped;
     t->optimizer.good_steps = (int)state->good_steps;
     t->optimizer.loss_scale = state->loss_scale;
-    if (state->master) {
-        memcpy(t->optimizer.master, state->master, size);
-        memcpy(t->optimizer.first, state->first, size);
-        memcpy(t->optimizer.second, state->second, size);
-    }
 }
 
 bool trainer_needs_piece(const struct trainer *t, int piece, int pieces)

@@ -38,7 +38,7 @@ struct trainer_state {
 /* The state between two steps, also after a step that was stopped: then, as if it had not begun. The buffers are the
  * trainer's own, valid until the next step. */
 void trainer_get_state(const struct trainer *trainer, struct trainer_state *state);
-/* Go on from there: counters, and the buffers if they are there. Copies. */
+/* Go on from there: its counters. The buffers come by trainer_set_piece. */
 void trainer_set_state(struct trainer *trainer, const struct trainer_state *state);
 /* Of piece `piece` of `pieces`, whose three buffers are (3, its length) and need not be aligned, take what this rank holds. */
 int trainer_set_piece(struct error *err, struct trainer *trainer, int piece, int pieces,

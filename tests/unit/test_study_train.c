@@ -41,7 +41,11 @@ static void work(struct team *team, void *context)
     }
     t->length = layout->length;
     t->weights = malloc(t->length * sizeof *t->weights);
-    TRY(parameters_copy(err, trainer_parameters(trainer), t->weights));
+    for (int u = 0; u < layout->units; u++) {
+        const float *whole;
+        TRY(parameters_open(err, trainer_parameters(trainer), u, -1, &whole));
+        memcpy(t->weights + layout->unit[u].offset, whole, layout->unit[u].length * sizeof *whole);
+    }
 cleanup:
     t->status = status;
     trainer_free(trainer);
