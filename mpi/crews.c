@@ -153,9 +153,9 @@ int crews_result(struct error *err, struct crews *c, int worker, const struct ou
         crew->reporter = worker;
         /* What goes wrong after a member was lost may come from that. */
         crew->decided = outcome->kind == OUTCOME_FINISHED || (failed && !crew->lost);
-        if (failed) {
-            TRY(tell(err, c, crew, TAG_ABANDON));
-        }
+    }
+    if (failed) { /* also when the leader has finished: the others may still wait for this one */
+        TRY(tell(err, c, crew, TAG_ABANDON));
     }
     settle(c, crew);
     session_idle(c->session, worker);
@@ -185,9 +185,7 @@ int crews_lost(struct error *err, struct crews *c, int worker, bool stopping, co
     if (!crew->lost) {
         crew->lost = true;
         crew->loss = loss;
-        if (!crew->ended) {
-            TRY(tell(err, c, crew, TAG_ABANDON));
-        }
+        TRY(tell(err, c, crew, TAG_ABANDON)); /* also of an ended cell: see crews_result */
     }
     settle(c, crew);
 cleanup:

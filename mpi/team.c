@@ -43,7 +43,7 @@ struct team_state {
     MPI_Request request[2 * TEAM_DEPTH];
     char *room;
     size_t length[TEAM_DEPTH]; /* of those to be received */
-    int asked, taken;          /* counts; slots are used in turn */
+    unsigned asked, taken;     /* counts; slots are used in turn, also when they wrap */
     int64_t moves;             /* counts what was handed to MPI or taken from it */
     struct error failure;
 };
@@ -158,7 +158,7 @@ static int ask_next(struct error *err, struct team_state *s, struct transfer *t,
 {
     int status = STATUS_OK;
     while (s->asked - s->taken < TEAM_DEPTH && length_of(&t->ask) > 0) {
-        const int slot = s->asked % TEAM_DEPTH;
+        const unsigned slot = s->asked % TEAM_DEPTH;
         const size_t length = next_chunk(&t->ask);
         MPI_TRY(err, MPI_Irecv(chunk_of(s, TEAM_DEPTH + slot), (int)length, MPI_BYTE, t->partner,
                                t->tag, s->comm, &s->request[TEAM_DEPTH + slot]));
@@ -174,8 +174,8 @@ cleanup:
 
 static void take_arrived(struct team_state *s, struct transfer *t, bool *any)
 {
-    while (s->taken < s->asked) {
-        const int slot = s->taken % TEAM_DEPTH;
+    while (s->taken != s->asked) {
+        const unsigned slot = s->taken % TEAM_DEPTH;
         const size_t length = s->length[slot];
         if (s->request[TEAM_DEPTH + slot] != MPI_REQUEST_NULL ||
             (t->kind == KIND_SUM && t->take.from + length > t->send.from)) {
