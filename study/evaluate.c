@@ -221,7 +221,9 @@ static int full(struct error *err, struct evaluation *e, int first, int count)
     const float *logits;
     const struct weights weights = weights_of(e, -1);
     TRY(forward(err, e, count, PRECISION_FP32, &weights, &logits));
-    memcpy(e->logits, logits, (size_t)count * context * v * sizeof *logits);
+    if (count > 0) {
+        memcpy(e->logits, logits, (size_t)count * context * v * sizeof *logits);
+    }
     for (int r = 0; r < count * context; r++) {
         double *log_p = e->logs;
         const int w = first + r / context;

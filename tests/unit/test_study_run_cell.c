@@ -96,6 +96,32 @@ static void test_teams(void **state)
     }
 }
 
+/* Ranks that have no window in the last round attend, and change nothing. */
+static void test_fewer_windows_than_ranks(void **state)
+{
+    struct run_shared *s = *state;
+    struct cell cell = s->cell[0];
+    cell.evaluate.windows = 9; /* five groups: the second round has one for the first rank */
+    struct run alone = {.corpus = s->corpus, .cell = &cell}, run[4];
+    team_run(1, 0, run_work, &alone, sizeof alone);
+    assert_int_equal(alone.status, STATUS_OK);
+    for (int r = 0; r < 4; r++) {
+        run[r] = (struct run){.corpus = s->corpus, .cell = &cell};
+    }
+    team_run(4, 0, run_work, run, sizeof run[0]);
+    for (int r = 0; r < 4; r++) {
+        assert_int_equal(run[r].status, STATUS_OK);
+    }
+    const struct record *a = alone.record, *b = run[0].record;
+    const size_t q = (size_t)CHECKPOINTS * a->quantizers;
+    assert_memory_equal(a->loss, b->loss, CHECKPOINTS * sizeof *a->loss);
+    assert_memory_equal(a->window_loss, b->window_loss, CHECKPOINTS * 9 * sizeof *a->loss);
+    assert_memory_equal(a->kl, b->kl, q * sizeof *a->kl);
+    assert_memory_equal(a->quantized_loss, b->quantized_loss, q * sizeof *a->kl);
+    record_free(alone.record);
+    record_free(run[0].record);
+}
+
 /* Progress comes from rank 0 alone, after each step and in evaluations (run_cell.h). */
 static void test_reports(void **state)
 {
@@ -183,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_early_checkpoints),
         cmocka_unit_test(test_teams),
+        cmocka_unit_test(test_fewer_windows_than_ranks),
         cmocka_unit_test(test_reports),
         cmocka_unit_test(test_trace),
         cmocka_unit_test(test_trace_of_many_steps),
