@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "jobs/cost_parts.h"
-#include "jobs/memory.h"
 
 /* FLOPs ======================================================================================= */
 
@@ -227,10 +226,6 @@ void cost_of(const struct cell *cell, struct cost *cost)
     double sequences = (double)cell->train.steps * cell->train.batch;
     cost->train_flops = 3 * forward * sequences; /* backward = 2 × forward */
     cost->evaluate_flops = evaluate_flops(cell);
-    struct memory memory;
-    memory_of(cell, 1, false, &memory);
-    cost->memory_bytes = memory.peak;
-    cost->packed_bytes = memory.packed;
 }
 
 double cost_process_bytes(double text_bytes)

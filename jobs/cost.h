@@ -7,8 +7,6 @@
 struct cost {
     double train_flops;    /* matmuls and attention, forward and backward, whole run */
     double evaluate_flops; /* full precision and every quantizer, all checkpoints */
-    double memory_bytes;   /* peak of one rank that trains and evaluates it, on any CPU */
-    double packed_bytes;   /* of these, what a CPU with bf16 instructions does not touch */
 };
 
 void cost_of(const struct cell *cell, struct cost *cost);

@@ -261,7 +261,7 @@ int model_forward(struct error *err, struct model *m, const struct weights *weig
     /* Observers and integer products want to see fp32. */
     m->packed = gemm_takes_packed(m->gemm, precision) && observe == NULL &&
                 weights->quantized == NULL && weights->sites == NULL;
-    TRY(model_open(err, m, weights, precision, 0, 1));
+    TRY(model_open(err, m, weights, PRECISION_FP32, 0, 1)); /* embeddings are no operands */
     if (dropout->p > 0) {
         k->dropout_mask(mask_key(dropout, 0), dropout->p, sequences, l->size.context * d,
                         m->embed_mask);

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "jobs/cost.h"
+#include "jobs/memory.h"
 #include "study/layout.h"
 #include "study/model.h"
 #include "study/probe.h"
@@ -76,9 +77,9 @@ static void flops(void **state)
 
 static double memory_of_cell(struct cell cell)
 {
-    struct cost cost;
-    cost_of(&cell, &cost);
-    return cost.memory_bytes;
+    struct memory memory;
+    memory_of(&cell, 1, false, &memory);
+    return memory.peak;
 }
 
 static void memory(void **state)
@@ -93,11 +94,11 @@ static void memory(void **state)
 
     other.train.precision = PRECISION_BF16;
     assert_near(memory_of_cell(other) - all, 4 * parameters, 1e-6 * all);
-    struct cost cost;
-    cost_of(&cell, &cost);
-    assert_true(cost.packed_bytes == 0);
-    cost_of(&other, &cost); /* half of the weights' copy, and of some activations */
-    assert_true(cost.packed_bytes > 2 * parameters && cost.packed_bytes < 0.3 * cost.memory_bytes);
+    struct memory need;
+    memory_of(&cell, 1, false, &need);
+    assert_true(need.packed == 0);
+    memory_of(&other, 1, false, &need); /* half of the weights' copy, and of some activations */
+    assert_true(need.packed > 2 * parameters && need.packed < 0.3 * need.peak);
     other = cell;
     other.train.batch *= 4; /* four micro-batches: two more levels of the tree */
     assert_near(memory_of_cell(other) - all, 8 * parameters, 1e-6 * all);
