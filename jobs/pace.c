@@ -93,6 +93,8 @@ static struct transfers gathers(const struct cell *cell, const struct cost_units
     return t;
 }
 
+const struct pace_machine pace_assumed = {.flops = 6e10, .bandwidth = 1e9, .latency = 1e-5};
+
 void pace_of(const struct cell *cell, int ranks, bool recompute, const struct pace_machine *machine,
              struct pace *pace)
 {
@@ -108,14 +110,14 @@ void pace_of(const struct cell *cell, int ranks, bool recompute, const struct pa
         (3 * cost_forward_flops(cell) + (recompute ? cost_recompute_flops(cell) : 0)) * sequences;
     pace->gathered = mine * share(FLOAT_BYTES * gather.floats, ranks);
     pace->reduced = mine * share(FLOAT_BYTES * all, ranks);
-    /* Of each chunk of the gradient, of each micro-batch a loss, and one more. */
+    /* Of each chunk of the gradient, of each micro-batch a loss, and one more: three sums. */
     pace->norms = DOUBLE_BYTES * (cost_chunks(cell) + mine + 1) * rounds(ranks);
-    pace->messages = ((gather.count + reductions) * mine + mine + 2) * rounds(ranks);
+    pace->messages = ((gather.count + reductions) * mine + 3) * rounds(ranks);
     pace->compute = pace->step_flops / machine->flops;
     pace->network = (pace->gathered + pace->reduced + pace->norms) / machine->bandwidth +
                     pace->messages * machine->latency;
     pace->exposed = ((mine + 1) * embedding + pace->norms) / machine->bandwidth +
-                    (2 * mine + 3) * rounds(ranks) * machine->latency;
+                    (mine + 4) * rounds(ranks) * machine->latency;
     pace->step = fmax(pace->compute, pace->network - pace->exposed) + pace->exposed;
     pace->tokens = (double)cell->train.batch * cell->size.context / pace->step;
     pace->train = pace->step * (double)cell->train.steps;

@@ -9,7 +9,7 @@
  *
  *     step = max(compute, network) + what nothing overlaps
  *
- * where the latter is the embedding's gathering and the sum of the losses in each micro-batch, the last reduction, and the sums of
+ * where the latter is the embedding's gathering in each micro-batch, the last reduction, and the sums of the losses and of
  * the gradient's norm. Nothing else is counted: element-wise work, AdamW, reading text. A rate that was measured in whole runs covers those.
  */
 #ifndef JOBS_PACE_H
@@ -22,6 +22,9 @@ struct pace_machine {
     double bandwidth; /* bytes/s that a rank sends, and receives at the same time; > 0 */
     double latency;   /* seconds that a message takes beside its bytes */
 };
+
+/* What is assumed where nothing was measured: 60 GFLOP/s, 1 GB/s, 10 microseconds. */
+extern const struct pace_machine pace_assumed;
 
 struct pace {
     double step_flops;      /* of a rank: forward, backward, and forward again where recomputed */

@@ -28,46 +28,20 @@ cleanup:
     return status;
 }
 
-static int size_of(const struct spec *spec, const struct cell *cell)
-{
-    int size = 0;
-    while (size < spec->sizes - 1 && strcmp(spec->size[size].name, cell->size.name) != 0) {
-        size++;
-    }
-    return size;
-}
-
-/* Do these two get the same team and take the same time? Most cells of a size differ in their seed only. */
-static bool same(const struct cell *a, const struct cell *b)
-{
-    return a->train.precision == b->train.precision && a->train.steps == b->train.steps &&
-           strcmp(a->size.name, b->size.name) == 0;
-}
-
-/* The widest team that the cell may have. */
-static int most_ranks(const struct plan *plan, const struct cell *cell)
-{
-    int most = 1;
-    while (2 * most <= plan->workers && 2 * most <= width_most(cell)) {
-        most *= 2;
-    }
-    return most;
-}
-
 static void choose(struct plan *plan, int i)
 {
     struct cell cell = plan->cells[i];
     const struct pace_machine machine = pace_machine(&plan->machine);
     struct plan_cell *planned = &plan->cell[i];
     struct error err = {0};
-    if (i > 0 && same(&cell, &plan->cells[i - 1])) {
+    if (i > 0 && width_same(&cell, &plan->cells[i - 1])) {
         *planned = plan->cell[i - 1];
         return;
     }
     /* One process is a team of one, whatever the study wants. */
     cell.ranks = plan->machine.ranks > 1 ? cell.ranks : 1;
-    planned->size = size_of(plan->spec, &cell);
-    planned->most = most_ranks(plan, &cell);
+    planned->size = spec_size_of(plan->spec, &cell);
+    planned->most = width_widest(&cell, plan->workers);
     planned->fits = width_choose(&err, &cell, width_memory(plan->machine.memory, plan->text),
                                  plan->workers, &planned->width) == STATUS_OK;
     if (planned->fits) {

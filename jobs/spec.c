@@ -156,3 +156,13 @@ void spec_free(struct spec *spec)
         free(spec);
     }
 }
+
+int spec_size_of(const struct spec *spec, const struct cell *cell)
+{
+    for (int i = 0; i < spec->sizes; i++) {
+        if (strcmp(spec->size[i].name, cell->size.name) == 0) {
+            return i;
+        }
+    }
+    return 0;
+}

@@ -135,6 +135,9 @@ int spec_cells(struct error *err, const struct spec *spec, struct cell **cells, 
  * same cells. malloc'ed text; the caller frees it. */
 int spec_expanded(struct error *err, const struct spec *spec, char **text);
 
+/* Index of the cell's size in the study's; 0 if it has none of that name. */
+int spec_size_of(const struct spec *spec, const struct cell *cell);
+
 const char *design_name(enum design design);
 const char *factor_name(enum factor factor);
 

@@ -1,6 +1,7 @@
 #include "jobs/width.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "jobs/bytes.h"
 #include "jobs/cost.h"
@@ -17,8 +18,28 @@ int width_most(const struct cell *cell)
     return cell->train.batch / cell->train.micro_batch;
 }
 
-/* Does a team of width->ranks fit, as it is or with activations computed again? Completes *width, with the lesser need if not. */
-static bool fits(const struct cell *cell, double limit, struct width *width)
+int width_within(int n)
+{
+    int power = 1;
+    while (power <= n / 2) {
+        power *= 2;
+    }
+    return power;
+}
+
+int width_widest(const struct cell *cell, int workers)
+{
+    const int most = width_most(cell) < workers ? width_most(cell) : workers;
+    return width_within(most < WIDTH_MOST ? most : WIDTH_MOST);
+}
+
+bool width_same(const struct cell *a, const struct cell *b)
+{
+    return a->train.precision == b->train.precision && a->train.steps == b->train.steps &&
+           strcmp(a->size.name, b->size.name) == 0;
+}
+
+bool width_fits(const struct cell *cell, double limit, struct width *width)
 {
     bool fit = false;
     for (int again = 0; again < 2 && !fit; again++) {
@@ -38,7 +59,7 @@ static bool first_fit(const struct cell *cell, double limit, int from, int most,
     struct width next = {.ranks = from};
     width->ranks = 0;
     for (; next.ranks <= most; next.ranks *= 2) {
-        const bool fit = fits(cell, limit, &next);
+        const bool fit = width_fits(cell, limit, &next);
         if (fit || width->ranks == 0 || next.bytes < width->bytes) {
             *width = next;
         }

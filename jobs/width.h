@@ -25,4 +25,17 @@ double width_memory(double limit, double text_bytes);
 /* The largest team that the cell can use: one rank per micro-batch. */
 int width_most(const struct cell *cell);
 
+enum { WIDTH_MOST = 1024 }; /* ranks of a team */
+
+/* The largest power of two that is not above n ≥ 1. */
+int width_within(int n);
+/* The largest team of these workers that the cell can use. */
+int width_widest(const struct cell *cell, int workers);
+
+/* Does a team of width->ranks fit, as it is or with activations computed again? Completes *width; with the lesser need if not. */
+bool width_fits(const struct cell *cell, double memory_per_rank, struct width *width);
+
+/* Do these two of one study get the same team and take the same time? Most cells of a size differ in their seed only. */
+bool width_same(const struct cell *a, const struct cell *b);
+
 #endif

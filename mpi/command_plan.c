@@ -112,7 +112,9 @@ int command_plan(struct error *err, int argc, char **argv)
     bool helped = false, check = false, measures = false;
     int count = 0;
     struct plan_machine machine = {.ranks = 1};
-    const struct plan_machine assumed = {.gflops = 60, .bandwidth = 1, .latency = 10};
+    const struct plan_machine assumed = {.gflops = pace_assumed.flops * 1e-9,
+                                         .bandwidth = pace_assumed.bandwidth * 1e-9,
+                                         .latency = pace_assumed.latency * 1e6};
     const char *study = NULL;
     struct spec *spec = NULL;
     struct cell *cells = NULL;

@@ -69,8 +69,8 @@ int crews_start(struct error *err, struct crews *c, const struct session_next *n
 {
     int status = STATUS_OK;
     const int index = c->free;
-    CHECK(err, index >= 0 && next->ranks <= ASSIGNMENT_MOST, STATUS_FAILED,
-          "no room for a team of %d", next->ranks);
+    CHECK(err, index >= 0 && next->ranks <= WIDTH_MOST, STATUS_FAILED, "no room for a team of %d",
+          next->ranks);
     struct crew *crew = &c->crew[index];
     c->free = crew->next;
     *crew = (struct crew){

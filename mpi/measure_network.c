@@ -70,10 +70,7 @@ cleanup:
 static int all_at_once(struct error *err, int rank, int ranks, char *room, struct measured *m)
 {
     int status = STATUS_OK;
-    int team = 1;
-    while (2 * team <= ranks) {
-        team *= 2;
-    }
+    const int team = width_within(ranks);
     for (int bit = 1; bit < team; bit *= 2) {
         const double begin = clock_seconds();
         double slowest, bytes = 0;

@@ -24,11 +24,9 @@ double session_stop_seconds(const struct session *s)
 /* Do ranks of this team have to save memory? */
 static bool must_recompute(const struct session *s, int index, int ranks)
 {
-    struct cell cell = s->cell[index];
-    struct width width = {.ranks = 0};
-    cell.ranks = ranks;
-    return s->memory > 0 &&
-           (width_choose(NULL, &cell, s->memory, ranks, &width) != STATUS_OK || width.recompute);
+    struct width width = {.ranks = ranks};
+    width_fits(&s->cell[index], s->memory, &width); /* what fits neither way does its best */
+    return width.recompute;
 }
 
 static void show_members(struct session *s, const struct session_next *next, const int *member)

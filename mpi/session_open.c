@@ -14,32 +14,10 @@
 #include "study/tasks/read.h"
 
 static const double reference_rate = 2e10; /* FLOP/s until cells have taught better */
-/* What teams of several ranks are assumed to run on: what plan assumes where nothing was measured. */
-static const struct pace_machine machine = {.flops = 6e10, .bandwidth = 1e9, .latency = 1e-5};
 
 static int worker_rank(const struct session *s, int worker)
 {
     return s->ranks > 1 ? worker + 1 : 0;
-}
-
-/* Cells of one kind run at one rate: same size, same precision. */
-static int kind_of(const struct spec *spec, const struct cell *cell)
-{
-    for (int i = 0; i < spec->sizes; i++) {
-        if (strcmp(spec->size[i].name, cell->size.name) == 0) {
-            return 3 * i + (int)cell->train.precision;
-        }
-    }
-    return (int)cell->train.precision;
-}
-
-static int power_of_two_within(int n)
-{
-    int power = 1;
-    while (power <= n / 2) {
-        power *= 2;
-    }
-    return power;
 }
 
 /* On how many ranks a cell runs, for how long, and on how many it might. One process is a team of one, whatever the study wants:
@@ -53,20 +31,19 @@ static int describe_cell(struct error *err, const struct session *s, int index,
     struct cost cost;
     cell.ranks = s->ranks > 1 ? cell.ranks : 1;
     TRY(width_choose(err, &cell, s->memory, s->workers, &width));
-    CHECK(err, width.ranks <= ASSIGNMENT_MOST, STATUS_FAILED,
+    CHECK(err, width.ranks <= WIDTH_MOST, STATUS_FAILED,
           "size %s: a team of %d; there can be %d ranks in one", cell.size.name, width.ranks,
-          ASSIGNMENT_MOST);
-    const int most = power_of_two_within(width_most(&cell));
-    const int workers =
-        power_of_two_within(s->workers < ASSIGNMENT_MOST ? s->workers : ASSIGNMENT_MOST);
+          WIDTH_MOST);
     item->width = width.ranks;
-    item->most = most < workers ? most : workers;
-    item->gain = pace_gain(&cell, width.ranks, width.recompute, &machine);
+    item->most = width_widest(&cell, s->workers);
+    item->gain = item->width < item->most
+                     ? pace_gain(&cell, width.ranks, width.recompute, &pace_assumed)
+                     : 0;
     cost_of(&cell, &cost);
     item->seconds = cost_seconds(&cost, reference_rate);
     if (width.ranks > 1) {
-        item->seconds *= pace_seconds(&cell, width.ranks, width.recompute, &machine) /
-                         pace_seconds(&cell, 1, false, &machine);
+        item->seconds *= pace_seconds(&cell, width.ranks, width.recompute, &pace_assumed) /
+                         pace_seconds(&cell, 1, false, &pace_assumed);
     }
 cleanup:
     return status;
@@ -79,8 +56,13 @@ static int make_scheduler(struct error *err, struct session *s)
 
     CHECK(err, item != NULL, STATUS_FAILED, "out of memory for %d cells", s->cells);
     for (int i = 0; i < s->cells; i++) {
+        if (i > 0 && width_same(&s->cell[i], &s->cell[i - 1])) {
+            item[i] = item[i - 1];
+            continue;
+        }
         TRY(describe_cell(err, s, i, &item[i]));
-        item[i].kind = kind_of(s->spec, &s->cell[i]);
+        /* Cells of one kind run at one rate: same size, same precision. */
+        item[i].kind = 3 * spec_size_of(s->spec, &s->cell[i]) + (int)s->cell[i].train.precision;
     }
     TRY(scheduler_create(err, item, s->cells, s->workers, &s->scheduler));
 cleanup:

@@ -33,6 +33,7 @@
 
 #include "jobs/cell.h"
 #include "jobs/spec.h"
+#include "jobs/width.h"
 #include "results/record.h"
 
 enum tag {
@@ -68,16 +69,13 @@ struct ready {
     uint64_t pid_space; /* identity of the namespace of pid; 0 = not known */
 };
 
-enum { ASSIGNMENT_MOST = 1024 }; /* members of a team */
-
 struct assignment {
     struct cell cell;
     int attempts;
     int epoch; /* of the team */
     int size, rank;
     bool recompute;
-    int member
-        [ASSIGNMENT_MOST]; /* ranks in MPI_COMM_WORLD; last: sent as far as there are members */
+    int member[WIDTH_MOST]; /* ranks in MPI_COMM_WORLD; last: sent as far as there are members */
 };
 
 enum phase { PHASE_IDLE, PHASE_LOAD, PHASE_BEGIN, PHASE_RESUME, PHASE_TRAIN, PHASE_EVALUATE };

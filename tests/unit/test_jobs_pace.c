@@ -54,12 +54,12 @@ static void step(void **state)
     const double gathered = ALL + 2 * BLOCK - FFN_OUT;
     assert_near(pace.gathered, 2 * 0.75 * 4 * gathered, 0);
     assert_near(pace.reduced, 2 * 0.75 * 4 * ALL, 0);
-    /* Ten units forward, seven backward, ten reductions in two rounds, for two micro-batches; sums of losses, and two more. */
-    assert_near(pace.messages, (10 + 7 + 10) * 2 * 2 + 4 * 2, 0);
+    /* Ten units forward, seven backward, ten reductions in two rounds, for two micro-batches; three sums. */
+    assert_near(pace.messages, (10 + 7 + 10) * 2 * 2 + 3 * 2, 0);
     assert_near(pace.norms, 2 * 8 * (28 + 3), 0); /* of 28 tensors, all small */
     const double bytes = pace.gathered + pace.reduced + pace.norms;
-    assert_near(pace.network, bytes / 1e9 + 116e-6, 1e-12);
-    assert_near(pace.exposed, (3 * 0.75 * 4 * EMBEDDING + 496) / 1e9 + 7 * 2e-6, 1e-12);
+    assert_near(pace.network, bytes / 1e9 + 114e-6, 1e-12);
+    assert_near(pace.exposed, (3 * 0.75 * 4 * EMBEDDING + 496) / 1e9 + 6 * 2e-6, 1e-12);
     assert_near(pace.step, pace.network, 1e-12);
     assert_near(pace.checkpoint, 12.0 * ALL, 0);
 
