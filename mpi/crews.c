@@ -5,9 +5,8 @@
 #include <string.h>
 
 struct crew {
-    int cell;  /* −1: there is no such team */
-    int ranks; /* members; of which are … */
-    int busy;  /* living, and their RESULT is to come */
+    int cell; /* −1: there is no such team */
+    int busy; /* living, and their RESULT is to come */
     int leader;
     bool ended;   /* the session knows what became of the cell */
     bool widens;  /* it was told to stop because of that */
@@ -73,8 +72,7 @@ int crews_start(struct error *err, struct crews *c, const struct session_next *n
           next->ranks);
     struct crew *crew = &c->crew[index];
     c->free = crew->next;
-    *crew = (struct crew){
-        .cell = next->index, .ranks = next->ranks, .busy = next->ranks, .leader = member[0]};
+    *crew = (struct crew){.cell = next->index, .busy = next->ranks, .leader = member[0]};
     c->epoch++;
     for (int rank = 0; rank < next->ranks; rank++) {
         struct peer *peer = &c->peers->peer[member[rank]];

@@ -67,8 +67,7 @@ int session_next(struct error *err, struct session *s, struct session_next *next
     }
     TRY(scheduler_start(err, s->scheduler, now, &index, &next->ranks, member));
     const struct rundir_live *leader = &s->live[member[0]];
-    TRY(rundir_log_begin_team(err, s->dir, &s->cell[index], leader->worker, leader->host,
-                              next->ranks));
+    TRY(rundir_log_begin(err, s->dir, &s->cell[index], leader->worker, leader->host, next->ranks));
     next->index = index;
     next->attempts = rundir_find(s->dir, s->cell[index].id)->attempts;
     next->recompute = must_recompute(s, index, next->ranks);

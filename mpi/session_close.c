@@ -78,9 +78,9 @@ static void end_run(struct error *err, struct session *s)
     }
     if (stale || s->ran) {
         rundir_write_live(NULL, s->dir, s->live, 0); /* advisory */
-        int logged = rundir_log_stop_used(
-            &failure, s->dir, why, ordered ? clock_seconds() - s->stop.since : 0, s->busy,
-            s->began > 0 ? s->workers * (clock_seconds() - s->began) : 0);
+        int logged =
+            rundir_log_stop(&failure, s->dir, why, ordered ? clock_seconds() - s->stop.since : 0,
+                            s->busy, s->began > 0 ? s->workers * (clock_seconds() - s->began) : 0);
         logged = logged == STATUS_OK ? rundir_sync(&failure, s->dir) : logged;
         status = status == STATUS_OK ? logged : status;
     }

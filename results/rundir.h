@@ -105,11 +105,9 @@ enum { RUNDIR_CELLS_PER_BEAT = 256 }; /* whoever goes through all files calls it
 
 /* Events; each is durable (fsync) when the call returns, unless in a batch. */
 int rundir_log_run(struct error *err, struct rundir *dir, int ranks, int cells, const char *job_id);
+/* On a team of `ranks`, led by `worker`. */
 int rundir_log_begin(struct error *err, struct rundir *dir, const struct cell *cell, int worker,
-                     const char *host);
-/* The same for a team of `ranks`, led by `worker`. */
-int rundir_log_begin_team(struct error *err, struct rundir *dir, const struct cell *cell,
-                          int worker, const char *host, int ranks);
+                     const char *host, int ranks);
 int rundir_log_end(struct error *err, struct rundir *dir, const char *id, enum cell_status status,
                    const char *checksum, double seconds, const char *reason);
 /* The cell goes on from a checkpoint of `step`. */
@@ -121,12 +119,10 @@ int rundir_log_lost(struct error *err, struct rundir *dir, const char *id, bool 
 int rundir_log_quarantined(struct error *err, struct rundir *dir, const char *id,
                            const char *reason);
 int rundir_log_retry(struct error *err, struct rundir *dir, const char *id);
-/* `why`: "finished", "interrupted", "deadline", …; `took`: see rundir_stop_took, 0 = not a stop of running cells. */
-int rundir_log_stop(struct error *err, struct rundir *dir, const char *why, double took);
-
-/* The same with what the run has used: seconds that ranks had cells, out of the seconds that it had ranks. */
-int rundir_log_stop_used(struct error *err, struct rundir *dir, const char *why, double took,
-                         double busy, double had);
+/* `why`: "finished", "interrupted", "deadline", …; `took`: see rundir_stop_took, 0 = not a stop of running cells. `busy`:
+ * seconds that ranks had cells, out of the `had` that the run had ranks; 0, 0 = not known. */
+int rundir_log_stop(struct error *err, struct rundir *dir, const char *why, double took,
+                    double busy, double had);
 
 #define RUNDIR_WIDENED                                                                             \
     "widened" /* the reason with which a cell is given back to go on with more ranks */

@@ -28,13 +28,7 @@ int rundir_log_run(struct error *err, struct rundir *dir, int ranks, int cells, 
 }
 
 int rundir_log_begin(struct error *err, struct rundir *dir, const struct cell *cell, int worker,
-                     const char *host)
-{
-    return rundir_log_begin_team(err, dir, cell, worker, host, 1);
-}
-
-int rundir_log_begin_team(struct error *err, struct rundir *dir, const struct cell *cell,
-                          int worker, const char *host, int ranks)
+                     const char *host, int ranks)
 {
     struct journal_line line = {.event = "begin"};
     const struct rundir_cell *known = rundir_find(dir, cell->id);
@@ -129,13 +123,8 @@ int rundir_log_retry(struct error *err, struct rundir *dir, const char *id)
     return rundir_append(err, dir, &line);
 }
 
-int rundir_log_stop(struct error *err, struct rundir *dir, const char *why, double took)
-{
-    return rundir_log_stop_used(err, dir, why, took, 0, 0);
-}
-
-int rundir_log_stop_used(struct error *err, struct rundir *dir, const char *why, double took,
-                         double busy, double had)
+int rundir_log_stop(struct error *err, struct rundir *dir, const char *why, double took,
+                    double busy, double had)
 {
     struct journal_line line = {.event = "stop"};
     char text[32], busy_text[32], had_text[32];

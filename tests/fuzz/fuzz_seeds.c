@@ -96,12 +96,12 @@ static void write_run(struct error *err, const char *folder)
     snprintf(run, sizeof run, "%s/run", folder);
     FUZZ_FACT(rundir_open(err, run, spec, &dir) == STATUS_OK);
     FUZZ_FACT(rundir_log_run(err, dir, 3, 1, "17") == STATUS_OK);
-    FUZZ_FACT(rundir_log_begin(err, dir, cell, 1, "node 1") == STATUS_OK);
+    FUZZ_FACT(rundir_log_begin(err, dir, cell, 1, "node 1", 1) == STATUS_OK);
     FUZZ_FACT(rundir_log_lost(err, dir, id, true, 1, "node 1", "silent") == STATUS_OK);
-    FUZZ_FACT(rundir_log_begin(err, dir, cell, 2, "node2") == STATUS_OK);
+    FUZZ_FACT(rundir_log_begin(err, dir, cell, 2, "node2", 1) == STATUS_OK);
     FUZZ_FACT(rundir_log_resumed(err, dir, id, 3) == STATUS_OK);
     FUZZ_FACT(rundir_log_end(err, dir, id, CELL_PENDING, "", 1, "interrupted") == STATUS_OK);
-    FUZZ_FACT(rundir_log_stop(err, dir, "interrupted", 1.5) == STATUS_OK);
+    FUZZ_FACT(rundir_log_stop(err, dir, "interrupted", 1.5, 0, 0) == STATUS_OK);
     FUZZ_FACT(rundir_log_quarantined(err, dir, id, "100 % deadly") == STATUS_OK);
     FUZZ_FACT(rundir_log_retry(err, dir, id) == STATUS_OK);
     FUZZ_FACT(rundir_log_end(err, dir, id, CELL_DONE, "0123456789abcdef", 2, "") == STATUS_OK);

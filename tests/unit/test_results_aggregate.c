@@ -24,7 +24,7 @@ static void finish_cell(struct fixture *f, struct rundir *dir, int index)
 {
     char path[SPEC_PATH + 64], checksum[17];
     struct record *record = fixture_record(&f->cell[index], index);
-    assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[index], 1, "node"));
+    assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[index], 1, "node", 1));
     rundir_cell_path(f->run, f->cell[index].id, path);
     assert_ok(&f->err, cellfile_write(&f->err, path, &f->cell[index], record, checksum));
     assert_ok(&f->err, rundir_log_end(&f->err, dir, f->cell[index].id, record->status, checksum, 1,
@@ -133,9 +133,9 @@ static void partial_study(void **state)
     struct rundir *dir = open_run(f);
     finish_cell(f, dir, 1);
     finish_cell(f, dir, f->cells - 1);
-    assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[2], 1, "node"));
+    assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[2], 1, "node", 1));
     assert_ok(&f->err, rundir_log_end(&f->err, dir, f->cell[2].id, CELL_FAILED, NULL, 1, "memory"));
-    assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[3], 1, "node"));
+    assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[3], 1, "node", 1));
     for (int again = 0; again < 2; again++) { /* the second replaces the first */
         struct table *table = write_and_read(f, dir);
         for (int i = 0; i < f->cells; i++) {

@@ -31,40 +31,40 @@ static void lives_and_deaths(void **state)
     const struct cell *cell = &f->cell[0];
     assert_ok(err, rundir_log_run(err, dir, 4, f->cells, ""));
 
-    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1"));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1", 1));
     assert_ok(err, rundir_log_lost(err, dir, cell->id, true, 1, "n1", "silent for 61 s"));
     expect(f, dir, 0, CELL_PENDING, 1, 1);
     assert_string_equal(rundir_find(dir, cell->id)->reason, "silent for 61 s");
 
     /* An idle worker's death, and that of one which had not begun the cell. */
     assert_ok(err, rundir_log_lost(err, dir, NULL, false, 2, "n1", "gone"));
-    assert_ok(err, rundir_log_begin(err, dir, cell, 3, "n2"));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 3, "n2", 1));
     assert_ok(err, rundir_log_lost(err, dir, cell->id, false, 3, "n2", "gone"));
     expect(f, dir, 0, CELL_PENDING, 2, 1);
 
     /* A whole job that is killed counts for nothing. */
-    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1"));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1", 1));
     rundir_close(dir);
     dir = fixture_open(f);
     assert_ok(err, rundir_log_run(err, dir, 4, f->cells, ""));
     expect(f, dir, 0, CELL_PENDING, 3, 1);
 
-    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1"));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1", 1));
     assert_ok(err, rundir_log_resumed(err, dir, cell->id, 17));
     assert_int_equal(rundir_find(dir, cell->id)->resumed, 17);
     expect(f, dir, 0, CELL_RUNNING, 4, 0); /* it had got on: the death before was not its doing */
     assert_ok(err, rundir_log_lost(err, dir, cell->id, true, 1, "n1", "gone"));
-    assert_ok(err, rundir_log_begin(err, dir, cell, 2, "n1"));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 2, "n1", 1));
     assert_int_equal(rundir_find(dir, cell->id)->resumed, 0);
     assert_ok(err, rundir_log_resumed(err, dir, cell->id, 17)); /* no further than before */
     assert_ok(err, rundir_log_lost(err, dir, cell->id, true, 2, "n1", "gone"));
     expect(f, dir, 0, CELL_PENDING, 5, 2);
-    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1"));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1", 1));
     assert_ok(err, rundir_log_resumed(err, dir, cell->id, 9));
     assert_ok(err, rundir_log_lost(err, dir, cell->id, true, 1, "n1", "gone"));
     assert_ok(err, rundir_log_quarantined(err, dir, cell->id, "3 workers died"));
     expect(f, dir, 0, CELL_QUARANTINED, 6, 3);
-    assert_ok(err, rundir_log_stop(err, dir, "cells failed", 0));
+    assert_ok(err, rundir_log_stop(err, dir, "cells failed", 0, 0, 0));
     expect(f, dir, 0, CELL_QUARANTINED, 6, 3);
 
     assert_ok(err, rundir_log_retry(err, dir, cell->id));
@@ -82,7 +82,7 @@ static void teams(void **state)
     const struct cell *cell = &f->cell[0];
     char *text = NULL;
     assert_ok(err, rundir_log_run(err, dir, 9, f->cells, ""));
-    assert_ok(err, rundir_log_begin_team(err, dir, cell, 3, "n1", 2));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 3, "n1", 2));
     assert_int_equal(rundir_find(dir, cell->id)->ranks, 2);
     assert_int_equal(rundir_find(dir, cell->id)->worker, 3);
     assert_ok(err, rundir_log_end(err, dir, cell->id, CELL_PENDING, NULL, 1, RUNDIR_WIDENED));
@@ -90,14 +90,14 @@ static void teams(void **state)
     rundir_close(dir);
     dir = fixture_open(f);
     assert_true(rundir_find(dir, cell->id)->widened);
-    assert_ok(err, rundir_log_begin_team(err, dir, cell, 1, "n1", 8));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1", 8));
     expect(f, dir, 0, CELL_RUNNING, 1, 0);
     assert_int_equal(rundir_find(dir, cell->id)->ranks, 8);
     assert_ok(err, rundir_log_end(err, dir, cell->id, CELL_PENDING, NULL, 1, "interrupted"));
-    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1"));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1", 1));
     expect(f, dir, 0, CELL_RUNNING, 2, 0);
     assert_int_equal(rundir_find(dir, cell->id)->ranks, 1);
-    assert_ok(err, rundir_log_stop_used(err, dir, "interrupted", 1, 30.5, 40));
+    assert_ok(err, rundir_log_stop(err, dir, "interrupted", 1, 30.5, 40));
     assert_ok(err, rundir_history(err, dir, NULL, &text));
     assert_non_null(strstr(text, "took=1.000 busy=30.500 had=40.000"));
     free(text);
@@ -125,7 +125,7 @@ static void stops(void **state)
     assert_null(rundir_stopped(dir));
     assert_true(rundir_stop_took(dir) == 0);
     assert_ok(err, rundir_log_run(err, dir, 4, f->cells, ""));
-    assert_ok(err, rundir_log_stop(err, dir, "deadline", 12.5));
+    assert_ok(err, rundir_log_stop(err, dir, "deadline", 12.5, 0, 0));
     assert_string_equal(rundir_stopped(dir), "deadline");
     rundir_close(dir);
     dir = fixture_open(f);
@@ -133,7 +133,7 @@ static void stops(void **state)
     assert_true(rundir_stop_took(dir) == 12.5);
     assert_ok(err, rundir_log_run(err, dir, 4, f->cells, ""));
     assert_null(rundir_stopped(dir));
-    assert_ok(err, rundir_log_stop(err, dir, "finished", 0));
+    assert_ok(err, rundir_log_stop(err, dir, "finished", 0, 0, 0));
     assert_true(rundir_stop_took(dir) == 12.5); /* nothing was stopped this time */
 
     assert_false(rundir_stop_wanted(dir));
@@ -183,9 +183,9 @@ static void attempts(void **state)
     rundir_cell_temporary(f->run, cell->id, 3, 2, second);
     rundir_cell_path(f->run, cell->id, final);
     assert_string_not_equal(first, second);
-    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1"));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "n1", 1));
     assert_ok(err, rundir_log_lost(err, dir, cell->id, true, 1, "n1", "silent"));
-    assert_ok(err, rundir_log_begin(err, dir, cell, 3, "n1"));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 3, "n1", 1));
     assert_fails(err, "cannot put the file in place", rundir_accept(err, dir, cell->id, 3, 2));
     assert_ok(err, cellfile_write(err, second, cell, record, checksum));
     assert_ok(err, rundir_accept(err, dir, cell->id, 3, 2));
@@ -220,7 +220,7 @@ static void recovered(void **state)
     for (int i = 0; i < 2; i++) {
         struct record *record = fixture_record(&f->cell[i], 2);
         rundir_cell_temporary(f->run, f->cell[i].id, 1, 1, path[i]);
-        assert_ok(err, rundir_log_begin(err, dir, &f->cell[i], 1, "n1"));
+        assert_ok(err, rundir_log_begin(err, dir, &f->cell[i], 1, "n1", 1));
         assert_ok(err, cellfile_write(err, path[i], &f->cell[i], record, checksum[i]));
         assert_ok(err, rundir_accept(err, dir, f->cell[i].id, 1, 1));
         rundir_cell_path(f->run, f->cell[i].id, path[i]);
@@ -272,7 +272,7 @@ static void batches(void **state)
     struct rundir *dir = fixture_open(f);
     rundir_batch(dir, true);
     for (int i = 0; i < f->cells; i++) {
-        assert_ok(err, rundir_log_begin(err, dir, &f->cell[i], 1, "n1"));
+        assert_ok(err, rundir_log_begin(err, dir, &f->cell[i], 1, "n1", 1));
     }
     assert_ok(err, rundir_sync(err, dir));
     assert_ok(err, rundir_sync(err, dir));

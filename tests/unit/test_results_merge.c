@@ -34,7 +34,7 @@ static void finish(struct fixture *f, struct rundir *dir, const struct cell *cel
 {
     char path[SPEC_PATH + 64], checksum[17];
     struct record *record = fixture_record(cell, salt);
-    assert_ok(&f->err, rundir_log_begin(&f->err, dir, cell, 1, "node"));
+    assert_ok(&f->err, rundir_log_begin(&f->err, dir, cell, 1, "node", 1));
     rundir_cell_path(rundir_path(dir), cell->id, path);
     assert_ok(&f->err, cellfile_write(&f->err, path, cell, record, checksum));
     assert_ok(&f->err,
@@ -56,7 +56,7 @@ static void make_run(struct fixture *f, const char *name, const char *finished)
     for (int i = 0; i < count; i++) {
         char what = finished[cells[i].number];
         if (what == 'F') {
-            assert_ok(&f->err, rundir_log_begin(&f->err, dir, &cells[i], 1, "node"));
+            assert_ok(&f->err, rundir_log_begin(&f->err, dir, &cells[i], 1, "node", 1));
             assert_ok(&f->err, rundir_log_end(&f->err, dir, cells[i].id, CELL_FAILED, NULL, 1,
                                               "made-up failure"));
         } else if (what != ' ') {
@@ -259,7 +259,7 @@ static void missing_probes(void **state)
         }
     }
     assert_ok(&f->err, rundir_open(&f->err, b, f->spec, &dir));
-    assert_ok(&f->err, rundir_log_begin(&f->err, dir, cell, 1, "node"));
+    assert_ok(&f->err, rundir_log_begin(&f->err, dir, cell, 1, "node", 1));
     rundir_cell_path(b, cell->id, path);
     assert_ok(&f->err, cellfile_write(&f->err, path, cell, record, checksum));
     assert_ok(&f->err, rundir_log_end(&f->err, dir, cell->id, record->status, checksum, 1, ""));
@@ -299,7 +299,7 @@ static void conflicts(void **state)
             continue;
         }
         assert_ok(&f->err, rundir_open(&f->err, b, f->spec, &dir));
-        assert_ok(&f->err, rundir_log_begin(&f->err, dir, cell, 1, "node"));
+        assert_ok(&f->err, rundir_log_begin(&f->err, dir, cell, 1, "node", 1));
         rundir_cell_path(b, cell->id, path);
         assert_ok(&f->err, cellfile_write(&f->err, path, cell, record, checksum));
         assert_ok(&f->err, rundir_log_end(&f->err, dir, cell->id, record->status, checksum, 1, ""));
@@ -320,7 +320,7 @@ static void conflicts(void **state)
         record_free(record);
         record = fixture_record(cell, cell->number); /* as it was */
         assert_ok(&f->err, cellfile_write(&f->err, path, cell, record, checksum));
-        assert_ok(&f->err, rundir_log_begin(&f->err, dir, cell, 1, "node"));
+        assert_ok(&f->err, rundir_log_begin(&f->err, dir, cell, 1, "node", 1));
         assert_ok(&f->err, rundir_log_end(&f->err, dir, cell->id, record->status, checksum, 1, ""));
         record_free(record);
         rundir_close(dir);

@@ -142,7 +142,7 @@ static void make_study(struct fixture *f, char path[192])
         const struct cell *cell = &f->cell[i];
         struct record *record = fixture_record(cell, i);
         rundir_cell_path(f->run, cell->id, file);
-        assert_ok(&f->err, rundir_log_begin(&f->err, dir, cell, 1, "node"));
+        assert_ok(&f->err, rundir_log_begin(&f->err, dir, cell, 1, "node", 1));
         assert_ok(&f->err, cellfile_write(&f->err, file, cell, record, checksum));
         assert_ok(&f->err, rundir_log_end(&f->err, dir, cell->id, record->status, checksum, 1, ""));
         record_free(record);

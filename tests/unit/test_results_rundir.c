@@ -94,14 +94,14 @@ static void states(void **state)
     struct rundir *dir = fixture_open(f), *reader = NULL;
     const struct cell *cell = f->cell;
     assert_ok(err, rundir_log_run(err, dir, 2, f->cells, "17"));
-    assert_ok(err, rundir_log_begin(err, dir, &cell[0], 1, "node one"));
+    assert_ok(err, rundir_log_begin(err, dir, &cell[0], 1, "node one", 1));
     assert_int_equal(rundir_find(dir, cell[0].id)->status, CELL_RUNNING);
-    assert_ok(err, rundir_log_stop(err, dir, "interrupted", 0));
+    assert_ok(err, rundir_log_stop(err, dir, "interrupted", 0, 0, 0));
     assert_int_equal(rundir_find(dir, cell[0].id)->status, CELL_PENDING);
     assert_ok(err, rundir_log_run(err, dir, 4, f->cells, NULL));
-    assert_ok(err, rundir_log_begin(err, dir, &cell[0], 3, "node two"));
+    assert_ok(err, rundir_log_begin(err, dir, &cell[0], 3, "node two", 1));
     for (int i = 1; i < 5; i++) {
-        assert_ok(err, rundir_log_begin(err, dir, &cell[i], i, "n"));
+        assert_ok(err, rundir_log_begin(err, dir, &cell[i], i, "n", 1));
     }
     assert_ok(err, rundir_log_end(err, dir, cell[0].id, CELL_DONE, "0123456789abcdef", 12.5, NULL));
     assert_ok(err, rundir_log_end(err, dir, cell[1].id, CELL_DIVERGED, "fedcba9876543210", 1,
@@ -111,7 +111,7 @@ static void states(void **state)
     check_states(f, dir, false);
     assert_ok(err, rundir_open_readonly(err, f->run, &reader));
     check_states(f, reader, false);
-    assert_fails(err, "reading", rundir_log_stop(err, reader, "finished", 0));
+    assert_fails(err, "reading", rundir_log_stop(err, reader, "finished", 0, 0, 0));
     /* An end without what it needs is refused, and leaves no trace. */
     assert_fails(err, cell[3].id, rundir_log_end(err, dir, cell[3].id, CELL_DONE, NULL, 1, NULL));
     assert_fails(err, cell[3].id, rundir_log_end(err, dir, cell[3].id, CELL_RUNNING, "", 1, NULL));
@@ -129,7 +129,7 @@ static void many_cells(void **state)
     struct cell cell = f->cell[0];
     for (int i = 0; i < 300; i++) {
         snprintf(cell.id, sizeof cell.id, "%032d", i);
-        assert_ok(&f->err, rundir_log_begin(&f->err, dir, &cell, i, "n"));
+        assert_ok(&f->err, rundir_log_begin(&f->err, dir, &cell, i, "n", 1));
     }
     for (int i = 0; i < 300; i++) {
         snprintf(cell.id, sizeof cell.id, "%032d", i);
@@ -144,9 +144,9 @@ static void history(void **state)
     struct rundir *dir = fixture_open(f);
     char *text = NULL;
     assert_ok(&f->err, rundir_log_run(&f->err, dir, 2, 9, "17"));
-    assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[0], 1, "node one"));
-    assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[1], 2, "x"));
-    assert_ok(&f->err, rundir_log_stop(&f->err, dir, "finished", 0));
+    assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[0], 1, "node one", 1));
+    assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[1], 2, "x", 1));
+    assert_ok(&f->err, rundir_log_stop(&f->err, dir, "finished", 0, 0, 0));
     assert_ok(&f->err, rundir_history(&f->err, dir, f->cell[0].id, &text));
     assert_non_null(strstr(text, " begin attempt=1 worker=1 host=\"node one\""));
     assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1); /* one line */
@@ -357,7 +357,7 @@ static void verify(void **state)
     assert_false(ok);
     struct record *record = fixture_record(f->cell, 0);
     for (int damage = 0; damage < 3; damage++) {
-        assert_ok(err, rundir_log_begin(err, dir, f->cell, 1, "n"));
+        assert_ok(err, rundir_log_begin(err, dir, f->cell, 1, "n", 1));
         assert_ok(err, rundir_verify(err, dir, id, &ok));
         assert_false(ok);
         assert_ok(err, cellfile_write(err, path, f->cell, record, checksum));

@@ -59,7 +59,7 @@ static void finish(struct fixture *fixture, struct rundir *dir, int index, enum 
     struct error *err = &fixture->err;
     const struct cell *cell = &fixture->cell[index];
     char path[SPEC_PATH + 64], checksum[17] = "";
-    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "node1"));
+    assert_ok(err, rundir_log_begin(err, dir, cell, 1, "node1", 1));
     if (ended == CELL_DONE || ended == CELL_DIVERGED) {
         struct record *record = fixture_record(cell, ended == CELL_DONE ? 2 : 1);
         rundir_cell_path(fixture->run, cell->id, path);
@@ -90,7 +90,7 @@ static void test_status(void **state)
     finish(fixture, dir, 0, CELL_DONE, 12.5, "");
     finish(fixture, dir, 1, CELL_FAILED, 1, "out of memory: 3 GiB wanted");
     finish(fixture, dir, 2, CELL_DIVERGED, 2, "loss is not finite at step 7");
-    assert_ok(err, rundir_log_begin(err, dir, &fixture->cell[3], 2, "node2"));
+    assert_ok(err, rundir_log_begin(err, dir, &fixture->cell[3], 2, "node2", 1));
     struct rundir_live live[2] = {
         {.worker = 1, .host = "node1", .heard = (int64_t)time(NULL) - 1},
         {.worker = 2,

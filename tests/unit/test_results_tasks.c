@@ -53,7 +53,7 @@ static void in_report(void **state)
     for (int i = 0; i < f->cells; i++) {
         struct record *record = answered(&f->cell[i]);
         rundir_cell_path(f->run, f->cell[i].id, file);
-        assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[i], 1, "node"));
+        assert_ok(&f->err, rundir_log_begin(&f->err, dir, &f->cell[i], 1, "node", 1));
         assert_ok(&f->err, cellfile_write(&f->err, file, &f->cell[i], record, checksum));
         assert_ok(&f->err, rundir_log_end(&f->err, dir, f->cell[i].id, CELL_DONE, checksum, 1, ""));
         record_free(record);
