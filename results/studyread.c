@@ -1,5 +1,6 @@
 #include "results/studyread.h"
 
+#include <limits.h>
 #include <netcdf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,9 +135,9 @@ cleanup:
 
 /* ---- checkpoints, quantizers, windows: the same for all cells ---- */
 
-/* A word of a quantizer's description: its number in jobs/quantizer.h. */
+/* number (count): of each word in a list such as weight_format_name. */
 static int get_words(struct error *err, const struct studyread *study, const char *variable,
-                     size_t count, const char *(*word)(int), int number[CELL_QUANTIZERS])
+                     size_t count, const char *(*word)(int), int *number)
 {
     int status = STATUS_OK;
     char **text = NULL;
@@ -201,6 +202,56 @@ cleanup:
     return status;
 }
 
+static int get_task_seeds(struct error *err, const struct studyread *study, size_t count,
+                          unsigned long long seed[CELL_TASKS])
+{
+    int status = STATUS_OK;
+    int id = -1;
+    TRY(netcdf_find(err, study->variables.file, study->path, "task_seed", 1, &count, &id));
+    NETCDF(err, study->path, "task_seed", nc_get_var_ulonglong(study->variables.file, id, seed));
+cleanup:
+    return status;
+}
+
+static int get_tasks(struct error *err, const struct studyread *study,
+                     struct cell_evaluate *evaluate)
+{
+    int status = STATUS_OK;
+    const size_t count = (size_t)evaluate->tasks;
+    double items[CELL_TASKS], length[CELL_TASKS], shots[CELL_TASKS];
+    unsigned long long seed[CELL_TASKS];
+    int format[CELL_TASKS];
+    char **name = NULL, **hash = NULL;
+    if (count == 0) {
+        goto cleanup;
+    }
+    TRY(get_strings(err, study, "task", count, &name));
+    TRY(get_strings(err, study, "task_hash", count, &hash));
+    TRY(get_words(err, study, "task_format", count, task_format_name, format));
+    TRY(get_numbers(err, study, "task_items", count, items));
+    TRY(get_numbers(err, study, "task_length", count, length));
+    TRY(get_numbers(err, study, "task_shots", count, shots));
+    TRY(get_task_seeds(err, study, count, seed));
+    for (size_t i = 0; i < count; i++) {
+        struct task *task = &evaluate->task[i];
+        *task = (struct task){.format = (enum task_format)format[i], .seed = seed[i]};
+        snprintf(task->name, sizeof task->name, "%s", name[i] == NULL ? "" : name[i]);
+        snprintf(task->hash, sizeof task->hash, "%s", hash[i] == NULL ? "" : hash[i]);
+        CHECK(err,
+              items[i] > 0 && items[i] <= TASK_MOST_ITEMS && length[i] >= 0 &&
+                  length[i] <= INT_MAX && shots[i] >= 0 && shots[i] <= TASK_MOST_SHOTS,
+              STATUS_FAILED, "%s: task %s has %g items of %g bytes and %g examples", study->path,
+              task->name, items[i], length[i], shots[i]);
+        task->items = (int)items[i];
+        task->length = (int)length[i];
+        task->shots = (int)shots[i];
+    }
+cleanup:
+    free_strings(name, count);
+    free_strings(hash, count);
+    return status;
+}
+
 /* Length of a dimension that a study may lack; 0 then. */
 static int get_length(struct error *err, const struct studyread *study, const char *name,
                       size_t most, int *length)
@@ -230,7 +281,8 @@ static int get_evaluate(struct error *err, const struct studyread *study,
     TRY(get_numbers(err, study, "training_fraction", (size_t)evaluate->checkpoints,
                     evaluate->fraction));
     TRY(get_quantizers(err, study, evaluate));
-    TRY(variables_get_tasks(err, study->variables.file, study->path, evaluate));
+    TRY(get_length(err, study, "task", CELL_TASKS, &evaluate->tasks));
+    TRY(get_tasks(err, study, evaluate));
 cleanup:
     return status;
 }

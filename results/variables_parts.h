@@ -19,8 +19,4 @@ int variables_put_ints(struct error *err, const struct variables *variables, con
 int variables_define_tasks(struct error *err, const struct variables *variables);
 int variables_put_tasks(struct error *err, const struct variables *variables);
 
-/* The tasks of an open study.nc, none if it has none. STATUS_FAILED when they cannot be. */
-int variables_get_tasks(struct error *err, int file, const char *path,
-                        struct cell_evaluate *evaluate);
-
 #endif
