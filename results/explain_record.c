@@ -6,25 +6,14 @@
 
 #include "results/text.h"
 
-#define DELTA     "\xce\x94"
-#define PLUSMINUS "\xc2\xb1"
-
-static void add_head(struct text_table *table, const char *const *head, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        text_table_add(table, "%s", head[i]);
-    }
-}
-
-#define ADD_HEAD(table, head) add_head((table), (head), sizeof(head) / sizeof((head)[0]))
-
+#define DELTA "\xce\x94"
 /* "2.3457 ± 0.0012": a mean over windows with its standard error. */
 static void add_with_se(struct text_table *table, double value, double se)
 {
     if (isnan(se)) {
         text_table_add(table, "%s", text_significant(value, 5).s);
     } else {
-        text_table_add(table, "%s " PLUSMINUS " %s", text_significant(value, 5).s,
+        text_table_add(table, "%s " TEXT_PLUSMINUS " %s", text_significant(value, 5).s,
                        text_significant(se, 2).s);
     }
 }
@@ -99,11 +88,11 @@ static int print_checkpoints(struct error *err, FILE *out, const struct record *
                                        "of the run",
                                        "step",
                                        "tokens",
-                                       "nats " PLUSMINUS " SE",
+                                       "nats " TEXT_PLUSMINUS " SE",
                                        "byte",
                                        "training type",
                                        "nats"};
-    ADD_HEAD(columns, head);
+    TEXT_ADD_HEAD(columns, head);
     for (int k = 0; k < record->checkpoints; k++) {
         text_table_add(columns, "%d", k + 1);
         text_table_add(columns, "%s %%", text_significant(100 * record->training_fraction[k], 3).s);
@@ -142,14 +131,14 @@ static int print_quantizers(struct error *err, FILE *out, const struct cell *cel
                                        "KL over",
                                        "top-1",
                                        "quantizer",
-                                       "nats " PLUSMINUS " SE",
-                                       "nats " PLUSMINUS " SE",
+                                       "nats " TEXT_PLUSMINUS " SE",
+                                       "nats " TEXT_PLUSMINUS " SE",
                                        "increase, %",
-                                       "nats " PLUSMINUS " SE",
+                                       "nats " TEXT_PLUSMINUS " SE",
                                        "log KL",
                                        "KL unigram",
                                        "agreement, %"};
-    ADD_HEAD(columns, head);
+    TEXT_ADD_HEAD(columns, head);
     for (int q = 0; q < record->quantizers; q++) {
         int at = checkpoint * record->quantizers + q;
         if (!measured(record, checkpoint, q)) {
@@ -216,7 +205,7 @@ static int print_windows(struct error *err, FILE *out, const struct cell *cell,
     TRY(text_table_open(err, "rlrrrrrr", 1, &columns));
     static const char *const head[] = {"checkpoint", "mean, nats", "windows", "smallest",
                                        "25 %",       "median",     "75 %",    "largest"};
-    ADD_HEAD(columns, head);
+    TEXT_ADD_HEAD(columns, head);
     size_t windows = (size_t)record->windows;
     for (int k = 0; k < record->checkpoints; k++) {
         add_windows(columns, record, k, "loss", record->window_loss + (size_t)k * windows, scratch);
@@ -246,7 +235,7 @@ static int print_traces(struct error *err, FILE *out, const struct record *recor
     TRY(text_table_open(err, "rrrrr", 1, &columns));
     static const char *const head[] = {"step", "training loss", "gradient norm", "learning rate",
                                        "loss scale"};
-    ADD_HEAD(columns, head);
+    TEXT_ADD_HEAD(columns, head);
     for (int i = 0; i < RECORD_TRACE; i++) {
         if (isnan(record->trace_step[i])) {
             continue;

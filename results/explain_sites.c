@@ -76,13 +76,6 @@ static double mean_error(const struct record *record, const double *error)
     return count > 0 ? sqrt(squares / count) : NAN;
 }
 
-static void add_head(struct text_table *table, const char *const *head, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        text_table_add(table, "%s", head[i]);
-    }
-}
-
 int explain_sites_summary(struct error *err, FILE *out, const struct cell *cell,
                           const struct record *record)
 {
@@ -92,7 +85,7 @@ int explain_sites_summary(struct error *err, FILE *out, const struct cell *cell,
                                        "quantizer", "checkpoint", "error, %", "error, %", "at"};
     int rows = 0;
     TRY(text_table_open(err, "lrrrl", 2, &columns));
-    add_head(columns, head, sizeof head / sizeof head[0]);
+    TEXT_ADD_HEAD(columns, head);
     for (int q = 0; q < record->quantizers; q++) {
         const int k = last_checkpoint(record, q);
         int worst[WORST];

@@ -5,22 +5,13 @@
 #include "results/mcnemar.h"
 #include "results/text.h"
 
-#define PLUSMINUS "\xc2\xb1"
-
-static void add_head(struct text_table *table, const char *const *head, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        text_table_add(table, "%s", head[i]);
-    }
-}
-
 static void add_with_se(struct text_table *table, double value, double se, int decimals)
 {
     if (isnan(value)) {
         text_table_add(table, "%s", text_fixed(value, decimals, false).s);
         return;
     }
-    text_table_add(table, "%s " PLUSMINUS " %s", text_fixed(value, decimals, false).s,
+    text_table_add(table, "%s " TEXT_PLUSMINUS " %s", text_fixed(value, decimals, false).s,
                    text_fixed(se, decimals, false).s);
 }
 
@@ -42,11 +33,11 @@ static int print_accuracies(struct error *err, FILE *out, const struct cell *cel
                                        "items",
                                        "fit",
                                        "chance, %",
-                                       PLUSMINUS " SE",
-                                       PLUSMINUS " SE",
+                                       TEXT_PLUSMINUS " SE",
+                                       TEXT_PLUSMINUS " SE",
                                        "perplexity"};
     TRY(text_table_open(err, "rlrrrrrr", 2, &columns));
-    add_head(columns, head, sizeof head / sizeof head[0]);
+    TEXT_ADD_HEAD(columns, head);
     for (int k = 0; k < record->checkpoints; k++) {
         for (int t = 0; t < record->tasks; t++) {
             const int at = k * record->tasks + t;
@@ -89,13 +80,13 @@ static int print_drops(struct error *err, FILE *out, const struct cell *cell,
                                        "quantizer",
                                        "task",
                                        "acc, %",
-                                       "% " PLUSMINUS " SE",
-                                       "\xe2\x88\x92 chance, % " PLUSMINUS " SE",
+                                       "% " TEXT_PLUSMINUS " SE",
+                                       "\xe2\x88\x92 chance, % " TEXT_PLUSMINUS " SE",
                                        "lost",
                                        "gained",
                                        "p"};
     TRY(text_table_open(err, "rllrrrrrr", 2, &columns));
-    add_head(columns, head, sizeof head / sizeof head[0]);
+    TEXT_ADD_HEAD(columns, head);
     for (int k = 0; k < record->checkpoints; k++) {
         for (int q = 0; q < record->quantizers; q++) {
             for (int t = 0; t < record->tasks; t++) {

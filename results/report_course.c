@@ -144,7 +144,7 @@ int report_sizes(struct error *err, const struct report *report)
                                        REPORT_UNIT " [95 %]",
                                        REPORT_UNIT " [95 %]",
                                        "pairs"};
-    REPORT_ADD_HEAD(columns, head);
+    TEXT_ADD_HEAD(columns, head);
     char name[CELL_LABEL];
     for (int q = 0; q < report->table->quantizers; q++) {
         for (int s = effects->base + 1; s < effects->settings; s++) {

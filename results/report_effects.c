@@ -20,13 +20,6 @@ struct text report_milli_interval(const struct interval *interval)
                          REPORT_SCALE * interval->high);
 }
 
-void report_add_head(struct text_table *table, const char *const *head, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        text_table_add(table, "%s", head[i]);
-    }
-}
-
 static int dropped(const struct effect *effect)
 {
     return effect->unfinished + effect->unmeasured + effect->undefined;
@@ -143,7 +136,7 @@ static int print_means(struct error *err, const struct report *report, bool othe
             text_table_add(columns, "%s", row == 0 ? "" : "quantizer");
         }
         text_table_add(columns, "%s", row == 0 ? "" : "size");
-        report_add_head(columns, means_head + 7 * row, 7);
+        text_table_add_head(columns, means_head + 7 * row, 7);
     }
     for (int q = 0; q < effects->table->quantizers; q++) {
         if (others == (q == report->quantizer)) {
@@ -208,7 +201,7 @@ static int print_slopes(struct error *err, const struct report *report, bool oth
                                        REPORT_UNIT " [95 %]",
                                        REPORT_UNIT " [95 %]",
                                        "cells"};
-    REPORT_ADD_HEAD(columns, head);
+    TEXT_ADD_HEAD(columns, head);
     for (int q = 0; q < report->table->quantizers; q++) {
         if (others != (q == report->quantizer)) {
             rows += add_slope(columns, report, q);
@@ -240,7 +233,7 @@ static int print_effects(struct error *err, const struct report *report)
     static const char *const head[] = {
         "",        "degra-", "KL,",      REPORT_DELTA "loss,",  "loss,",
         "setting", "dation", "% [95 %]", REPORT_UNIT " [95 %]", REPORT_UNIT " [95 %]"};
-    REPORT_ADD_HEAD(columns, head);
+    TEXT_ADD_HEAD(columns, head);
     for (int s = effects->base + 1; s < effects->settings; s++) {
         struct effect effect[3];
         for (int r = 0; r < 3; r++) {
@@ -357,7 +350,7 @@ static int print_other_effects(struct error *err, const struct report *report)
                                        "% [95 %]",
                                        REPORT_UNIT " [95 %]",
                                        "pairs"};
-    REPORT_ADD_HEAD(columns, head);
+    TEXT_ADD_HEAD(columns, head);
     char name[CELL_LABEL];
     for (int q = 0; q < table->quantizers; q++) {
         for (int s = effects->base + 1; s < effects->settings && q != report->quantizer; s++) {

@@ -38,11 +38,8 @@ const char *report_word(const struct effect *effect);
 struct text report_percent_interval(const struct interval *interval);
 struct text report_milli_interval(const struct interval *interval);
 
-/* Heading entries, and "9" or "8 of 9" pairs. */
-void report_add_head(struct text_table *table, const char *const *head, size_t count);
+/* "9" or "8 of 9" pairs. */
 void report_add_pairs(struct text_table *table, const struct effect *effect);
-#define REPORT_ADD_HEAD(table, head)                                                               \
-    report_add_head((table), (head), sizeof(head) / sizeof((head)[0]))
 
 /* report_effects.c */
 int report_main_quantizer(struct error *err, const struct report *report);

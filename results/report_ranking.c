@@ -86,7 +86,7 @@ int report_ranking(struct error *err, const struct report *report)
     TRY(text_table_open(err, "rllllrr", 1, &columns));
     static const char *const head[] = {"",         "quantizer", "weights", "activations",
                                        "rounding", "KL [95 %]", "cells"};
-    REPORT_ADD_HEAD(columns, head);
+    TEXT_ADD_HEAD(columns, head);
     for (int i = 0; i < count; i++) {
         const struct interval *log_kl = &ranked[i].log_kl;
         const char *name = report->table->quantizer[ranked[i].quantizer];

@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-#define PLUSMINUS "\xc2\xb1"
-
 /* Mean of a quantity of cells, and the root mean square of its error: all cells are asked the same items, so that an error is no smaller for
  * the mean. */
 struct pooled {
@@ -28,7 +26,8 @@ static void add_pooled(struct text_table *columns, const struct pooled *pooled, 
         text_table_add(columns, "%s", "\xe2\x80\x94"); /* — */
         return;
     }
-    text_table_add(columns, "%s " PLUSMINUS " %s", text_fixed(scale * pooled->sum / n, 1, false).s,
+    text_table_add(columns, "%s " TEXT_PLUSMINUS " %s",
+                   text_fixed(scale * pooled->sum / n, 1, false).s,
                    text_fixed(scale * sqrt(pooled->squares / n), 1, false).s);
 }
 
@@ -38,11 +37,22 @@ static int print_accuracies(struct error *err, const struct report *report)
     const struct effects *effects = report->effects;
     const struct table *table = report->table;
     struct text_table *columns = NULL;
-    static const char *const head[] = {
-        "",     "",     "",      "",          "acc, %",        "acc_norm, %",   "",
-        "task", "size", "items", "chance, %", PLUSMINUS " SE", PLUSMINUS " SE", "cells"};
+    static const char *const head[] = {"",
+                                       "",
+                                       "",
+                                       "",
+                                       "acc, %",
+                                       "acc_norm, %",
+                                       "",
+                                       "task",
+                                       "size",
+                                       "items",
+                                       "chance, %",
+                                       TEXT_PLUSMINUS " SE",
+                                       TEXT_PLUSMINUS " SE",
+                                       "cells"};
     TRY(text_table_open(err, "llrrrrr", 2, &columns));
-    REPORT_ADD_HEAD(columns, head);
+    TEXT_ADD_HEAD(columns, head);
     for (int t = 0; t < table->tasks; t++) {
         for (int s = 0; s < effects->sizes; s++) {
             struct pooled acc = {0}, norm = {0};
@@ -88,13 +98,13 @@ static int print_drops(struct error *err, const struct report *report)
                                        "",
                                        "quantizer",
                                        "task",
-                                       "% " PLUSMINUS " SE",
-                                       "\xe2\x88\x92 chance, % " PLUSMINUS " SE",
+                                       "% " TEXT_PLUSMINUS " SE",
+                                       "\xe2\x88\x92 chance, % " TEXT_PLUSMINUS " SE",
                                        "lost",
                                        "gained",
                                        "cells"};
     TRY(text_table_open(err, "llrrrrr", 2, &columns));
-    REPORT_ADD_HEAD(columns, head);
+    TEXT_ADD_HEAD(columns, head);
     for (int q = 0; q < table->quantizers; q++) {
         for (int t = 0; t < table->tasks; t++) {
             struct pooled drop = {0}, above = {0};

@@ -408,6 +408,13 @@ static int fit_keys(int *width, int keys)
     return total + keys * GAP;
 }
 
+void text_table_add_head(struct text_table *table, const char *const *head, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        text_table_add(table, "%s", head[i]);
+    }
+}
+
 int text_table_print(struct error *err, FILE *out, const struct text_table *table, int keys)
 {
     int status = STATUS_OK;

@@ -43,6 +43,8 @@ double text_percent(double log_ratio);
 /* "12 s", "3 min 05 s", "2 h 07 min", "4 d 03 h". */
 struct text text_seconds(double seconds);
 
+#define TEXT_PLUSMINUS "\xc2\xb1"
+
 /* "524 k", "24.8 k", "7.00" */
 struct text text_count(double count);
 
@@ -68,6 +70,11 @@ void text_table_free(struct text_table *table); /* NULL is fine */
  * by text_table_print. Control characters become '?'. */
 void text_table_add(struct text_table *table, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* One heading row, or several: all entries of an array of texts. */
+void text_table_add_head(struct text_table *table, const char *const *head, size_t count);
+#define TEXT_ADD_HEAD(table, head)                                                                 \
+    text_table_add_head((table), (head), sizeof(head) / sizeof((head)[0]))
 
 /* Print it, indented by two blanks. Columns that do not fit beside each other are printed below in a
  * second panel (and so on), each with the first `keys` columns again; an entry wider than a panel ends

@@ -104,7 +104,7 @@ static int find_types(struct error *err, struct maker *m, struct type **types, s
     for (size_t i = 0; i < m->places; i++) {
         const struct place *here = &m->place[i], *last = n > 0 ? type[n - 1].place : NULL;
         if (n == 0 || by_kind(m, last, here) != 0 ||
-            compare_words(word_of(m, last), word_of(m, here)) != 0) {
+            !text_same(word_of(m, last), word_of(m, here))) {
             type[n++].place = &m->place[i];
         }
         type[n - 1].places++;

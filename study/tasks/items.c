@@ -97,18 +97,23 @@ struct task_text text_of(const char *string)
     return (struct task_text){string, strlen(string)};
 }
 
-static int is_space(char c)
+bool text_is_space(char c)
 {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+bool text_same(struct task_text a, struct task_text b)
+{
+    return a.length == b.length && memcmp(a.bytes, b.bytes, a.length) == 0;
+}
+
 struct task_text text_trim(struct task_text text)
 {
-    while (text.length > 0 && is_space(text.bytes[0])) {
+    while (text.length > 0 && text_is_space(text.bytes[0])) {
         text.bytes++;
         text.length--;
     }
-    while (text.length > 0 && is_space(text.bytes[text.length - 1])) {
+    while (text.length > 0 && text_is_space(text.bytes[text.length - 1])) {
         text.length--;
     }
     return text;

@@ -5,6 +5,7 @@
 #ifndef STUDY_TASKS_ITEMS_H
 #define STUDY_TASKS_ITEMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "jobs/error.h"
@@ -53,5 +54,8 @@ struct task_text text_of(const char *string); /* NUL-terminated */
 
 /* Without blanks, tabs and line ends around it. */
 struct task_text text_trim(struct task_text text);
+/* Blanks as text_trim knows them: ' ' and \t to \r. */
+bool text_is_space(char c);
+bool text_same(struct task_text a, struct task_text b);
 
 #endif

@@ -120,11 +120,6 @@ cleanup:
     return status;
 }
 
-static bool same_text(struct task_text a, struct task_text b)
-{
-    return a.length == b.length && memcmp(a.bytes, b.bytes, a.length) == 0;
-}
-
 /* Three sentences of the same length from elsewhere; false if the text has too few. */
 static bool find_elsewhere(const struct maker *m, size_t index, struct task_text answer[CHOICES],
                            int gold)
@@ -158,9 +153,9 @@ static bool find_elsewhere(const struct maker *m, size_t index, struct task_text
             m->by_length[first + maker_draw(m, DRAW_ELSEWHERE, index, try, last - first)];
         answer[found] =
             maker_cut(m, &m->place[chosen], m->place[chosen].start, m->place[chosen].end);
-        bool known = same_text(answer[found], answer[gold]);
+        bool known = text_same(answer[found], answer[gold]);
         for (int i = 0; i < found; i++) {
-            known = known || same_text(answer[found], answer[i]);
+            known = known || text_same(answer[found], answer[i]);
         }
         found += !known;
     }
@@ -221,7 +216,7 @@ static int add_pair(struct error *err, struct maker *m, size_t index, struct tas
         a = b;
         b = swap;
     }
-    if (same_text(word[a], word[b])) {
+    if (text_same(word[a], word[b])) {
         goto cleanup;
     }
     const char *between = word[a].bytes + word[a].length, *behind = word[b].bytes + word[b].length;

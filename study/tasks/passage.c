@@ -3,12 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_WORDS = 4, LEAST_LETTERS = 3 };
+#include "study/tasks/items.h"
 
-static bool is_space(uint8_t c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
+enum { LEAST_WORDS = 4, LEAST_LETTERS = 3 };
 
 static bool is_small(char c)
 {
@@ -35,14 +32,14 @@ bool passage_create(const uint8_t *text, size_t length, struct passage *passage)
     }
     bool begins = true;
     for (size_t i = 0; i < length;) {
-        if (!is_space(text[i])) {
+        if (!text_is_space((char)text[i])) {
             passage->paragraph[passage->length] = begins;
             passage->bytes[passage->length++] = (char)text[i++];
             begins = false;
             continue;
         }
         int ends = 0; /* of lines */
-        for (; i < length && is_space(text[i]); i++) {
+        for (; i < length && text_is_space((char)text[i]); i++) {
             ends += text[i] == '\n';
         }
         begins = begins || ends > 1;

@@ -67,11 +67,6 @@ struct encoder {
     int requests, most;
 };
 
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 static int reserve(struct error *err, struct encoder *e, size_t tokens)
 {
     int status = STATUS_OK;
@@ -114,7 +109,7 @@ static int add_request(struct error *err, struct encoder *e, struct task_text pr
     }
     TRY(items_text(err, texts, 3, part, &whole));
     struct task_text before = {whole.bytes, whole.length - choice->continuation.length};
-    while (before.length > 1 && is_space(before.bytes[before.length - 1])) {
+    while (before.length > 1 && text_is_space(before.bytes[before.length - 1])) {
         before.length--;
     }
     TRY(encode(err, e, before, &context));
