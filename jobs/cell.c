@@ -4,7 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
+
+#include "jobs/hash.h"
 
 /* Canonical text ============================================================================== */
 
@@ -172,9 +173,7 @@ void cell_identify(struct cell *cell)
     /* Room for the longest text: every quantizer and task (< 192 bytes) and checkpoint (< 48 bytes), and 2 KiB. */
     char text[(CELL_QUANTIZERS + CELL_TASKS) * 192 + CELL_CHECKPOINTS * 48 + 2048];
     int length = cell_canonical(cell, text, sizeof text);
-    XXH128_hash_t hash = XXH3_128bits(text, (size_t)length);
-    snprintf(cell->id, sizeof cell->id, "%016llx%016llx", (unsigned long long)hash.high64,
-             (unsigned long long)hash.low64);
+    hash_hex(XXH3_128bits(text, (size_t)length), cell->id);
 }
 
 /* Parameters ================================================================================== */

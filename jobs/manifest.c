@@ -9,7 +9,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
+
+#include "jobs/hash.h"
 
 enum { MOST_SPANS = 1 << 23 };
 
@@ -23,9 +24,7 @@ void manifest_shard_name(int shard, char name[MANIFEST_NAME])
 
 void manifest_hash(const void *bytes, size_t length, char hash[CELL_ID])
 {
-    const XXH128_hash_t h = XXH3_128bits(bytes, length);
-    snprintf(hash, CELL_ID, "%016llx%016llx", (unsigned long long)h.high64,
-             (unsigned long long)h.low64);
+    hash_hex(XXH3_128bits(bytes, length), hash);
 }
 
 uint64_t manifest_tokens(const struct manifest *manifest, bool held_out)

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
+#include "jobs/hash.h"
 #include "jobs/manifest.h"
 #include "jobs/spec.h"
 #include "jobs/token_file.h"
@@ -217,9 +217,7 @@ int spec_fingerprint(struct error *err, struct spec *spec)
     } else {
         TRY(spec->data.kind == DATA_SHARDS ? hash_shards(err, spec, buffer, state)
                                            : hash_text(err, spec, buffer, state, &vocabulary));
-        const XXH128_hash_t hash = XXH3_128bits_digest(state);
-        snprintf(found, sizeof found, "%016llx%016llx", (unsigned long long)hash.high64,
-                 (unsigned long long)hash.low64);
+        hash_hex(XXH3_128bits_digest(state), found);
     }
     CHECK(err, spec->data.fingerprint[0] == '\0' || strcmp(spec->data.fingerprint, found) == 0,
           STATUS_FAILED,

@@ -358,11 +358,6 @@ const struct tasks *corpus_tasks(const struct corpus *corpus)
 
 /* Facts ======================================================================================= */
 
-int corpus_vocabulary(const struct corpus *corpus)
-{
-    return corpus->vocabulary;
-}
-
 const struct tokenizer *corpus_tokenizer(const struct corpus *corpus)
 {
     return corpus->tokenizer;

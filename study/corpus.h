@@ -30,8 +30,7 @@ int corpus_create(struct error *err, uint8_t *text, size_t length, const struct 
                   struct corpus **corpus);
 void corpus_free(struct corpus *corpus); /* NULL is fine */
 
-int corpus_vocabulary(const struct corpus *corpus); /* tokens are below it */
-size_t corpus_tokens(const struct corpus *corpus);  /* after cleaning */
+size_t corpus_tokens(const struct corpus *corpus); /* after cleaning */
 size_t corpus_train_tokens(const struct corpus *corpus);
 size_t corpus_held_out_tokens(const struct corpus *corpus);
 double

@@ -42,7 +42,6 @@ static int pack(struct error *err, struct encoders *e, struct slot *s)
     }
     encode_pack(s->buffer.tokens, s->buffer.count, e->width, s->packed);
     s->block = (struct encoded_block){.bytes = s->bytes,
-                                      .measured = s->measure,
                                       .count = s->buffer.count,
                                       .tokens = s->packed,
                                       .lengths = s->measure ? s->buffer.lengths : NULL};

@@ -9,7 +9,6 @@ struct encoders;
 /* One block, encoded. */
 struct encoded_block {
     size_t bytes; /* of text */
-    bool measured;
     size_t count; /* tokens */
     const void *tokens;
     const uint32_t *lengths; /* (count) bytes of text per token; NULL unless it was measured */

@@ -14,12 +14,12 @@ static void carve(struct arena *a, const struct shards *shards, struct parameter
     }
 }
 
-size_t parameters_bytes(const struct shards *shards)
+static size_t slots_bytes(const struct shards *shards)
 {
     struct arena a = {0};
     struct parameters p;
     carve(&a, shards, &p);
-    return shards->pieces > 1 ? a.used : 0;
+    return a.used;
 }
 
 int parameters_create(struct error *err, struct team *team, const struct shards *shards,
@@ -31,9 +31,9 @@ int parameters_create(struct error *err, struct team *team, const struct shards 
     if (team->size == 1) {
         return status;
     }
-    parameters->memory = aligned_alloc(64, parameters_bytes(shards));
+    parameters->memory = aligned_alloc(64, slots_bytes(shards));
     CHECK(err, parameters->memory, STATUS_FAILED, "out of memory: two gathered units need %.1f MiB",
-          (double)parameters_bytes(shards) / 1048576.0);
+          (double)slots_bytes(shards) / 1048576.0);
     arena.base = parameters->memory;
     carve(&arena, shards, parameters);
     parameters->team = team;

@@ -33,7 +33,6 @@ static inline struct parameters parameters_flat(const struct layout *layout, con
 int parameters_create(struct error *err, struct team *team, const struct shards *shards,
                       const float *own, struct parameters *parameters);
 void parameters_free(struct parameters *parameters); /* zero-initialized is fine */
-size_t parameters_bytes(const struct shards *shards);
 
 /* *whole: the unit's weights, until two others have been opened. `next` will be opened after it (−1: not known). Collective
  * over the team: all ranks open the same units in the same order. */

@@ -3,20 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
+#include "jobs/hash.h"
 #include "study/blocks.h"
 #include "study/cutter.h"
 #include "study/encoders.h"
 
 /* Survey ====================================================================================== */
-
-static void hex(const XXH3_state_t *state, char hash[CELL_ID])
-{
-    const XXH128_hash_t h = XXH3_128bits_digest(state);
-    snprintf(hash, CELL_ID, "%016llx%016llx", (unsigned long long)h.high64,
-             (unsigned long long)h.low64);
-}
 
 void prepare_survey_free(struct survey *survey)
 {
@@ -53,7 +46,7 @@ static int measure_pieces(struct error *err, const struct prepare_options *optio
         s->bytes += length;
     }
     s->documents = cutter_documents(cutter);
-    hex(state, s->hash);
+    hash_hex(XXH3_128bits_digest(state), s->hash);
 cleanup:
     cutter_close(cutter);
     XXH3_freeState(state);
@@ -99,14 +92,13 @@ struct writer {
     size_t spans, shards;          /* room for them in the manifest */
 };
 
-static int end_shard(struct writer *w)
+static void end_shard(struct writer *w)
 {
     struct manifest *m = w->manifest;
     if (m->shards > 0) {
-        hex(w->shard, m->shard[m->shards - 1].hash);
+        hash_hex(XXH3_128bits_digest(w->shard), m->shard[m->shards - 1].hash);
     }
     XXH3_128bits_reset(w->shard);
-    return STATUS_OK;
 }
 
 static int write_tokens(struct error *err, struct writer *w, const struct encoded_block *block)
@@ -116,7 +108,7 @@ static int write_tokens(struct error *err, struct writer *w, const struct encode
     struct manifest *m = w->manifest;
     const size_t length = block->count * (size_t)m->token_bytes;
     if (m->shards == 0 || m->shard[m->shards - 1].tokens >= w->options->shard_tokens) {
-        TRY(end_shard(w));
+        end_shard(w);
         CHECK(err, m->shards < MANIFEST_SHARDS, STATUS_FAILED,
               "more than %d shards; make them larger", (int)MANIFEST_SHARDS);
         if ((size_t)m->shards == w->shards) {
@@ -219,7 +211,7 @@ static int encode_all(struct error *err, struct writer *w, const struct survey *
     if (!bytes) {
         TRY(drain(err, w, survey, encoders, true, &written));
     }
-    hex(state, hash);
+    hash_hex(XXH3_128bits_digest(state), hash);
     CHECK(err, strcmp(hash, survey->hash) == 0, STATUS_FAILED,
           "the text has changed while it was read; give the command again");
 cleanup:
@@ -234,11 +226,11 @@ static int finish(struct error *err, struct writer *w, const char *model, size_t
     int status = STATUS_OK;
     struct manifest *m = w->manifest;
     char *text = NULL;
-    TRY(end_shard(w));
+    end_shard(w);
     CHECK(err, manifest_tokens(m, true) > 0 && manifest_tokens(m, false) > 0, STATUS_FAILED,
           "the tokenizer makes no tokens of this text; check that it fits the language");
     if (length > 0) {
-        hex(w->lengths, m->lengths_hash);
+        hash_hex(XXH3_128bits_digest(w->lengths), m->lengths_hash);
         manifest_hash(model, length, m->tokenizer_hash);
         TRY(w->sink->write(err, w->sink->context, MANIFEST_MODEL, model, length));
     }

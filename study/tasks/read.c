@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
+#include "jobs/hash.h"
 #include "study/tasks/formats.h"
 #include "study/text.h"
 
@@ -52,9 +52,7 @@ int task_hash(struct error *err, const struct task_source *source, char hash[TAS
         free(bytes);
         bytes = NULL;
     }
-    const XXH128_hash_t digest = XXH3_128bits_digest(state);
-    snprintf(hash, TASK_HASH, "%016llx%016llx", (unsigned long long)digest.high64,
-             (unsigned long long)digest.low64);
+    hash_hex(XXH3_128bits_digest(state), hash);
 cleanup:
     free(bytes);
     XXH3_freeState(state);
