@@ -47,7 +47,18 @@ static inline int fixture_read(struct error *err, const char *text, size_t lengt
     return status;
 }
 
-/* The cells of a study text that must be right. */
+/* A study text that must be right. */
+static inline struct spec *fixture_study(const char *text)
+{
+    struct error err = {0};
+    struct spec *spec = NULL;
+    if (fixture_read(&err, text, strlen(text), &spec) != STATUS_OK) {
+        fail_msg("%s", err.message);
+    }
+    return spec;
+}
+
+/* Its cells. */
 static inline struct cell *fixture_cells(const char *text, int *count)
 {
     struct error err = {0};

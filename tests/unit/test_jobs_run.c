@@ -39,29 +39,19 @@ static void durations(void **state)
     }
 }
 
-static struct spec *read_study(const char *text)
-{
-    struct error err = {0};
-    struct spec *spec = NULL;
-    if (fixture_read(&err, text, strlen(text), &spec) != STATUS_OK) {
-        fail_msg("%s", err.message);
-    }
-    return spec;
-}
-
 #define BASE "base: {tokens: 65536}\n"
 
 static void section(void **state)
 {
     (void)state;
     struct error err = {0};
-    struct spec *spec = read_study(FIXTURE_STUDY BASE);
+    struct spec *spec = fixture_study(FIXTURE_STUDY BASE);
     assert_true(spec->run.checkpoint_every == 120);
     assert_true(spec->run.heartbeat_timeout == 60);
     spec_free(spec);
 
-    spec =
-        read_study(FIXTURE_STUDY BASE "run: {checkpoint_every: 1h30min, heartbeat_timeout: 1.5}\n");
+    spec = fixture_study(FIXTURE_STUDY BASE
+                         "run: {checkpoint_every: 1h30min, heartbeat_timeout: 1.5}\n");
     assert_true(spec->run.checkpoint_every == 5400);
     assert_true(spec->run.heartbeat_timeout == 1.5);
 
@@ -69,14 +59,14 @@ static void section(void **state)
     char *text = NULL;
     assert_int_equal(spec_expanded(&err, spec, &text), STATUS_OK);
     assert_non_null(strstr(text, "run: {checkpoint_every: 5400s, heartbeat_timeout: 1.5s}\n"));
-    struct spec *again = read_study(text);
+    struct spec *again = fixture_study(text);
     assert_true(again->run.checkpoint_every == 5400);
     assert_true(again->run.heartbeat_timeout == 1.5);
     free(text);
     spec_free(again);
     spec_free(spec);
 
-    spec = read_study(FIXTURE_STUDY BASE "run: {checkpoint_every: 0}\n");
+    spec = fixture_study(FIXTURE_STUDY BASE "run: {checkpoint_every: 0}\n");
     assert_true(spec->run.checkpoint_every == 0);
     assert_true(spec->run.heartbeat_timeout == 60);
     spec_free(spec);

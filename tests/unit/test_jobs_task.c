@@ -4,16 +4,6 @@
 #include "jobs/cost.h"
 #include "jobs/relocate.h"
 
-static struct spec *read_study(const char *text)
-{
-    struct error err = {0};
-    struct spec *spec = NULL;
-    if (fixture_read(&err, text, strlen(text), &spec) != STATUS_OK) {
-        fail_msg("%s", err.message);
-    }
-    return spec;
-}
-
 #define TASKS                                                                                      \
     "base: {tokens: 65536}\n"                                                                      \
     "tasks:\n"                                                                                     \
@@ -25,7 +15,7 @@ static struct spec *read_study(const char *text)
 static void reading(void **state)
 {
     (void)state;
-    struct spec *spec = read_study(FIXTURE_STUDY TASKS);
+    struct spec *spec = fixture_study(FIXTURE_STUDY TASKS);
     const struct task *task = spec->evaluate.task;
     assert_int_equal(spec->evaluate.tasks, 4);
     assert_int_equal(spec->source.tasks, 4);
@@ -50,7 +40,7 @@ static void expansion(void **state)
 {
     (void)state;
     struct error err = {0};
-    struct spec *spec = read_study(FIXTURE_STUDY TASKS);
+    struct spec *spec = fixture_study(FIXTURE_STUDY TASKS);
     for (int known = 0; known < 2; known++) {
         char *text = NULL;
         struct cell *cells = NULL, *again = NULL;
@@ -61,7 +51,7 @@ static void expansion(void **state)
             spec->evaluate.task[3].items = 1000;
         }
         assert_int_equal(spec_expanded(&err, spec, &text), STATUS_OK);
-        struct spec *back = read_study(text);
+        struct spec *back = fixture_study(text);
         assert_int_equal(spec_cells(&err, spec, &cells, &count), STATUS_OK);
         assert_int_equal(spec_cells(&err, back, &again, &recount), STATUS_OK);
         assert_int_equal(count, recount);
@@ -162,7 +152,7 @@ static void relocation(void **state)
     (void)state;
     struct error err = {0};
     char *text = NULL;
-    struct spec *spec = read_study(FIXTURE_STUDY TASKS);
+    struct spec *spec = fixture_study(FIXTURE_STUDY TASKS);
     if (spec_relocated(&err, spec, &text) != STATUS_OK) {
         fail_msg("%s", err.message);
     }

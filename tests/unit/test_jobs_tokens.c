@@ -180,16 +180,6 @@ static void bad_manifests(void **state)
 
 /* Studies ===================================================================================== */
 
-static struct spec *read_study(const char *text)
-{
-    struct error err = {0};
-    struct spec *spec = NULL;
-    if (fixture_read(&err, text, strlen(text), &spec) != STATUS_OK) {
-        fail_msg("%s", err.message);
-    }
-    return spec;
-}
-
 /* The kind and the vocabulary are part of what a cell is; the study as understood gives the same cells. */
 static void kinds(void **state)
 {
@@ -208,7 +198,7 @@ static void kinds(void **state)
     char id[STUDIES][CELL_ID];
     for (int i = 0; i < STUDIES; i++) {
         struct error err = {0};
-        struct spec *spec = read_study(texts[i]);
+        struct spec *spec = fixture_study(texts[i]);
         struct cell *cell = fixture_cells(texts[i], &(int){0});
         char *expanded = NULL;
         assert_int_equal(cell->model.vocabulary, vocabulary[i]);
@@ -237,7 +227,7 @@ static void unknown_vocabulary(void **state)
     };
     for (int i = 0; i < 2; i++) {
         struct error err = {0};
-        struct spec *spec = read_study(texts[i]);
+        struct spec *spec = fixture_study(texts[i]);
         struct cell *cells;
         int count;
         assert_int_equal(spec_cells(&err, spec, &cells, &count), STATUS_FAILED);
@@ -262,7 +252,7 @@ static void relocated(void **state)
     };
     for (int i = 0; i < 4; i++) {
         struct error err = {0};
-        struct spec *spec = read_study(texts[i][0]);
+        struct spec *spec = fixture_study(texts[i][0]);
         char *text = NULL;
         if (spec_relocated(&err, spec, &text) != STATUS_OK) {
             fail_msg("%s", err.message);
