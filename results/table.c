@@ -75,6 +75,55 @@ cleanup:
     return status;
 }
 
+/* What of its recipe a cell is told apart by. */
+static int read_recipes(struct error *err, const struct source *source, struct table *table)
+{
+    int status = STATUS_OK;
+    const struct {
+        const char *name;
+        size_t offset;
+    } numbers[] = {
+        {"learning_rate", offsetof(struct table_cell, learning_rate)},
+        {"total_decay", offsetof(struct table_cell, total_decay)},
+        {"weight_decay", offsetof(struct table_cell, weight_decay)},
+        {"dropout", offsetof(struct table_cell, dropout)},
+        {"grad_clip", offsetof(struct table_cell, grad_clip)},
+    };
+    double *values = NULL;
+    char(*texts)[16] = calloc(2 * source->cells + 1, sizeof *texts);
+    CHECK(err, texts != NULL, STATUS_FAILED, "%s: out of memory", source->path);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        TRY(read_numbers(err, source, numbers[i].name, 1, &values));
+        for (size_t c = 0; c < source->cells; c++) {
+            memcpy((char *)&table->cell[c] + numbers[i].offset, &values[c], sizeof values[c]);
+        }
+        free(values);
+        values = NULL;
+    }
+    TRY(read_texts(err, source, "precision", source->cells, texts, sizeof *texts, sizeof *texts));
+    TRY(read_texts(err, source, "schedule", source->cells, texts + source->cells, sizeof *texts,
+                   sizeof *texts));
+    for (size_t c = 0; c < source->cells; c++) {
+        struct table_cell *cell = &table->cell[c];
+        const char *precision = texts[c], *schedule = texts[source->cells + c];
+        while (cell->precision <= PRECISION_FP16 &&
+               strcmp(precision_name(cell->precision), precision) != 0) {
+            cell->precision++;
+        }
+        while (cell->schedule <= SCHEDULE_CONSTANT &&
+               strcmp(schedule_name(cell->schedule), schedule) != 0) {
+            cell->schedule++;
+        }
+        CHECK(err, cell->precision <= PRECISION_FP16 && cell->schedule <= SCHEDULE_CONSTANT,
+              STATUS_FAILED, "%s: cell %s has the unknown precision '%s' or schedule '%s'",
+              source->path, cell->id, precision, schedule);
+    }
+cleanup:
+    free(values);
+    free(texts);
+    return status;
+}
+
 static int read_cells(struct error *err, const struct source *source, struct table *table)
 {
     int status = STATUS_OK;
@@ -92,6 +141,7 @@ static int read_cells(struct error *err, const struct source *source, struct tab
     TRY(read_numbers(err, source, "parameters", 1, &parameters));
     TRY(read_numbers(err, source, "train_tokens", 1, &tokens));
     TRY(read_numbers(err, source, "status", 1, &state));
+    TRY(read_recipes(err, source, table));
     TRY(netcdf_find(err, source->id, source->path, "seed", 1, &source->cells, &varid));
     NETCDF(err, source->path, "seed", nc_get_var_ulonglong(source->id, varid, seed));
     for (size_t i = 0; i < source->cells; i++) {
@@ -141,6 +191,61 @@ static int read_measured(struct error *err, const struct source *source, struct 
     }
 cleanup:
     free(evaluate);
+    return status;
+}
+
+/* Mean of the logarithm over the values of one checkpoint; NaN if there is none, or one is not above 0. */
+static double mean_log(const double *values, size_t count)
+{
+    double sum = 0;
+    size_t known = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!isnan(values[i])) { /* shallower models have no deeper layers */
+            sum += values[i] > 0 ? log(values[i]) : NAN;
+            known++;
+        }
+    }
+    return known > 0 ? sum / (double)known : NAN;
+}
+
+static int read_probes(struct error *err, const struct source *source, struct table *table)
+{
+    static const char *const names[TABLE_PROBES] = {"probe_weight_norm", "probe_gain_std",
+                                                    "probe_input_std"};
+    int status = STATUS_OK;
+    double *values = NULL;
+    int varid = -1;
+    for (int p = 0; p < TABLE_PROBES; p++) {
+        size_t length[] = {source->cells, source->checkpoints, 0,
+                           p == TABLE_GAIN_STD ? RECORD_NORMS : RECORD_SITES};
+        if (nc_inq_varid(source->id, names[p], &varid) != NC_NOERR) {
+            continue;
+        }
+        TRY(netcdf_length(err, source->id, source->path, "layer", &length[2]));
+        const size_t runs = source->cells * source->checkpoints, each = length[2] * length[3];
+        CHECK(err, each > 0 && (runs == 0 || each <= MOST / runs), STATUS_FAILED,
+              "%s: %zu layers are out of range", source->path, length[2]);
+        TRY(read_shape(err, source, names[p], 4, length, &values));
+        table->probe[p] = calloc(runs + 1, sizeof *table->probe[p]);
+        CHECK(err, table->probe[p] != NULL, STATUS_FAILED, "%s: out of memory", source->path);
+        for (size_t i = 0; i < runs; i++) {
+            table->probe[p][i] = mean_log(values + i * each, each);
+        }
+        free(values);
+        values = NULL;
+    }
+cleanup:
+    free(values);
+    return status;
+}
+
+static int read_traces(struct error *err, const struct source *source, struct table *table)
+{
+    int status = STATUS_OK;
+    const size_t length[] = {source->cells, RECORD_TRACE};
+    TRY(read_shape(err, source, "trace_step", 2, length, &table->trace_step));
+    TRY(read_shape(err, source, "trace_loss", 2, length, &table->trace_loss));
+cleanup:
     return status;
 }
 
@@ -244,6 +349,8 @@ int table_read(struct error *err, const char *path, struct table **table)
           STATUS_FAILED, "%s: out of memory for %zu cells", path, source.cells);
     TRY(read_cells(err, &source, read));
     TRY(read_measured(err, &source, read));
+    TRY(read_probes(err, &source, read));
+    TRY(read_traces(err, &source, read));
     TRY(read_tasks(err, &source, read));
     *table = read;
     read = NULL;
@@ -285,8 +392,20 @@ void table_free(struct table *table)
         free(numbers[i]);
     }
     free(table->task);
+    for (int p = 0; p < TABLE_PROBES; p++) {
+        free(table->probe[p]);
+    }
+    free(table->trace_step);
+    free(table->trace_loss);
     free(table->unigram_entropy);
     free(table->wall_time);
     free(table->isa);
     free(table);
+}
+
+const char *table_probe_name(enum table_probe probe)
+{
+    static const char *const names[TABLE_PROBES] = {"weight spectral norm", "LayerNorm gain spread",
+                                                    "activation spread"};
+    return names[probe];
 }

@@ -16,7 +16,14 @@ struct table_cell {
     double parameters;
     double tokens;
     enum cell_status status;
+    double learning_rate, total_decay, weight_decay, dropout;
+    double grad_clip; /* 0: none */
+    enum precision precision;
+    enum schedule schedule;
 };
+
+/* Probes of the mechanism (METHOD §5, C7), each the mean of its logarithm over layers and sites (or norms). */
+enum table_probe { TABLE_WEIGHT_NORM, TABLE_GAIN_STD, TABLE_INPUT_STD, TABLE_PROBES };
 
 struct table {
     char name[CELL_NAME], title[256], note[1024], design[32];
@@ -37,14 +44,19 @@ struct table {
     double *accuracy_drop, *accuracy_drop_se; /* (cells, checkpoints, quantizers, tasks); percent */
     double *accuracy_drop_above_chance, *accuracy_drop_above_chance_se; /* the same */
     double *discordant_lost, *discordant_gained;                        /* the same; items */
-    double *unigram_entropy;                                            /* (cells) */
-    double *wall_time; /* (cells) train + evaluate, seconds */
-    char (*isa)[32];   /* (cells) */
+    double *probe[TABLE_PROBES]; /* (cells, checkpoints); NULL: a file without probes */
+    double *trace_step,
+        *trace_loss;         /* (cells, RECORD_TRACE): training curves; NaN past their end */
+    double *unigram_entropy; /* (cells) */
+    double *wall_time;       /* (cells) train + evaluate, seconds */
+    char (*isa)[32];         /* (cells) */
     char commit[RECORD_TEXT], version[RECORD_TEXT], date[32];
 };
 
 /* Read a study.nc. STATUS_FAILED when it is not one (the message says what is missing). Free with table_free. */
 int table_read(struct error *err, const char *path, struct table **table);
 void table_free(struct table *table); /* NULL is fine */
+
+const char *table_probe_name(enum table_probe probe); /* "weight spectral norm" */
 
 #endif

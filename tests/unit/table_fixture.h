@@ -69,6 +69,10 @@ static inline struct table *fixture_table(int sizes, int settings, int seeds, in
         cell->seed = (uint64_t)(i % seeds + 1);
         cell->parameters = 1000 * pow(10, i / seeds / settings);
         cell->tokens = 500000;
+        cell->learning_rate = 1e-3;
+        cell->total_decay = 0.5;
+        cell->grad_clip = 1;
+        cell->precision = PRECISION_BF16;
         cell->status = CELL_DONE;
         table->unigram_entropy[i] = 3.0;
         table->wall_time[i] = 10;
