@@ -10,12 +10,16 @@
 #include "results/mechanism.h"
 #include "results/shares.h"
 
+/* Of each confirmatory interval, unless a look may spend less (results/spending.h). */
+#define ANALYSIS_ALPHA (0.05 / HYPOTHESES)
+
 struct analysis_options {
     const char *quantizer; /* NULL: w8a8, or the study's first */
-    double alpha;          /* of a confirmatory interval; 0: 0.05/7 */
+    double alpha;          /* of a confirmatory interval; 0: ANALYSIS_ALPHA */
 };
 
-/* An exploratory effect: factor of the fraction (or setting against the base) on log KL of a quantizer. */
+/* An exploratory effect on log KL of a quantizer: a factor of the fraction (not of the primary quantizer, whose are confirmatory), or
+ * a setting beside the fraction against the base. */
 struct exploratory {
     int quantizer;
     struct weights weights;
@@ -42,7 +46,7 @@ struct analysis {
     struct early early;
     struct mechanism mechanism[TABLE_PROBES];
     int exploratories;
-    struct exploratory *exploratory; /* all quantizers but the primary, quantizer by quantizer */
+    struct exploratory *exploratory; /* quantizer by quantizer */
     int levels;
     struct diverged_level *level; /* of every changed factor and level */
     int diverged;
@@ -52,6 +56,10 @@ struct analysis {
 int analysis_open(struct error *err, const struct table *table,
                   const struct analysis_options *options, struct analysis **analysis);
 void analysis_free(struct analysis *analysis); /* NULL is fine */
+
+/* Index of the quantizer of that name (NULL: w8a8, or the first). STATUS_USAGE if the table has none of that name. */
+int analysis_quantizer(struct error *err, const struct table *table, const char *name,
+                       int *quantizer);
 
 /* The answer in one or two sentences: does scale or optimization explain the degradation, by how much, how sure. */
 void analysis_headline(const struct analysis *analysis, char text[1024]);

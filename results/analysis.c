@@ -1,0 +1,303 @@
+#include "results/analysis.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "results/holm.h"
+#include "results/text.h"
+
+enum { SHARE_DRAWS = 4000, EARLY_DRAWS = 1000 };
+
+int analysis_quantizer(struct error *err, const struct table *table, const char *name,
+                       int *quantizer)
+{
+    int status = STATUS_OK;
+    char known[512] = "";
+    *quantizer = 0;
+    for (int q = 0; q < table->quantizers; q++) {
+        if (strcmp(table->quantizer[q], name != NULL ? name : "w8a8") == 0) {
+            *quantizer = q;
+            goto cleanup;
+        }
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", q == 0 ? "" : ", ",
+                 table->quantizer[q]);
+    }
+    CHECK(err, name == NULL, STATUS_USAGE, "this study has no quantizer \"%s\"; it has %s", name,
+          known);
+cleanup:
+    return status;
+}
+
+static void fill_response(const struct analysis *analysis, enum response response, int quantizer,
+                          double *out)
+{
+    for (int i = 0; i < analysis->table->cells; i++) {
+        out[i] = effects_value(analysis->effects, i, response, quantizer, analysis->checkpoint);
+    }
+}
+
+/* ── Exploratory effects ── */
+
+static bool of_fraction(const struct design *design, int setting)
+{
+    const struct fraction *fraction = &design->fraction;
+    for (int i = 0; design->has_fraction && i < fraction->settings; i++) {
+        if (fraction->setting[i] == setting) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is compared: the fraction's main effects, then every setting beside it against the base. Other numbers of tokens
+ * are the ladder's. Returns how many; `out` may be NULL to count. */
+static int list_contrasts(const struct analysis *analysis, bool mains, struct exploratory *out)
+{
+    const struct design *design = analysis->design;
+    const struct fraction *fraction = &design->fraction;
+    int count = 0;
+    for (int f = 0; mains && design->has_fraction && f < fraction->factors; f++, count++) {
+        if (out != NULL) {
+            char low[32], high[32];
+            recipe_level(fraction->factor[f], fraction->low[f], low);
+            recipe_level(fraction->factor[f], fraction->high[f], high);
+            snprintf(out[count].contrast, sizeof out[count].contrast, "%s %s \xe2\x88\x92 %s",
+                     recipe_name(fraction->factor[f]), high, low);
+            weights_main(&out[count].weights, fraction, f);
+        }
+    }
+    for (int s = 0; analysis->effects->base == 0 && s < analysis->effects->settings; s++) {
+        if (s == 0 || of_fraction(design, s) ||
+            (design->setting[s].changed & 1u << RECIPE_TOKENS) != 0) {
+            continue;
+        }
+        if (out != NULL) {
+            snprintf(out[count].contrast, sizeof out[count].contrast, "%.80s",
+                     analysis->effects->setting[s].label);
+            weights_pair(&out[count].weights, s, 0);
+        }
+        count++;
+    }
+    return count;
+}
+
+/* Holm over the contrasts of one quantizer. */
+static int adjust(struct error *err, struct exploratory *list, int count)
+{
+    int status = STATUS_OK;
+    double *p = malloc(2 * ((size_t)count + 1) * sizeof *p);
+    CHECK(err, p != NULL, STATUS_FAILED, "out of memory for the analysis");
+    for (int i = 0; i < count; i++) {
+        p[i] = list[i].effect.p;
+    }
+    TRY(holm_adjust(err, p, count, p + count));
+    for (int i = 0; i < count; i++) {
+        list[i].holm = p[count + i];
+    }
+cleanup:
+    free(p);
+    return status;
+}
+
+static int explore(struct error *err, struct analysis *analysis)
+{
+    int status = STATUS_OK;
+    const struct table *table = analysis->table;
+    double *y = malloc(((size_t)table->cells + 1) * sizeof *y);
+    const size_t each = (size_t)list_contrasts(analysis, true, NULL);
+    analysis->exploratory =
+        calloc((size_t)table->quantizers * each + 1, sizeof *analysis->exploratory);
+    CHECK(err, y != NULL && analysis->exploratory != NULL, STATUS_FAILED,
+          "out of memory for the analysis of %d cells", table->cells);
+    for (int q = 0; q < table->quantizers; q++) {
+        struct exploratory *list = analysis->exploratory + analysis->exploratories;
+        int count = list_contrasts(analysis, q != analysis->quantizer, list);
+        fill_response(analysis, RESPONSE_LOG_KL, q, y);
+        for (int i = 0; i < count; i++) {
+            list[i].quantizer = q;
+            list[i].effect =
+                contrast_of(analysis->design, y, &list[i].weights, EFFECTS_ALL_SIZES, 0.05);
+        }
+        TRY(adjust(err, list, count));
+        analysis->exploratories += count;
+    }
+cleanup:
+    free(y);
+    return status;
+}
+
+/* ── Diverged runs ── */
+
+/* Count the cells of each level of a factor, by the settings' values. */
+static void count_levels(struct analysis *analysis, enum recipe recipe)
+{
+    const struct effects *effects = analysis->effects;
+    const int first = analysis->levels;
+    bool varies = false;
+    for (int s = 0; s < effects->settings; s++) {
+        varies |= (analysis->design->setting[s].changed & 1u << recipe) != 0;
+    }
+    for (int s = 0; varies && s < effects->settings; s++) {
+        char text[32];
+        recipe_level(recipe, analysis->design->setting[s].value[recipe], text);
+        if (recipe == RECIPE_TOKENS && isnan(analysis->design->setting[s].value[recipe])) {
+            snprintf(text, sizeof text, "by size");
+        }
+        int at = first;
+        while (at < analysis->levels && strcmp(analysis->level[at].level, text) != 0) {
+            at++;
+        }
+        struct diverged_level *level = &analysis->level[at];
+        if (at == analysis->levels) {
+            snprintf(level->factor, sizeof level->factor, "%s", recipe_name(recipe));
+            snprintf(level->level, sizeof level->level, "%s", text);
+            analysis->levels++;
+        }
+        level->cells += effects->setting[s].total;
+        level->diverged += effects->setting[s].cells[CELL_DIVERGED];
+    }
+}
+
+static int count_diverged(struct error *err, struct analysis *analysis)
+{
+    int status = STATUS_OK;
+    const struct effects *effects = analysis->effects;
+    analysis->level = calloc((size_t)effects->settings * RECIPES + 1, sizeof *analysis->level);
+    CHECK(err, analysis->level != NULL, STATUS_FAILED, "out of memory for the analysis");
+    for (int s = 0; s < effects->settings; s++) {
+        analysis->diverged += effects->setting[s].cells[CELL_DIVERGED];
+    }
+    for (int r = 0; effects->base == 0 && r < RECIPES; r++) {
+        count_levels(analysis, (enum recipe)r);
+    }
+cleanup:
+    return status;
+}
+
+/* ── All of it ── */
+
+static int compute(struct error *err, struct analysis *analysis, double alpha)
+{
+    int status = STATUS_OK;
+    int outside = 0;
+    fill_response(analysis, RESPONSE_LOG_KL, analysis->quantizer, analysis->log_kl);
+    fill_response(analysis, RESPONSE_LOSS, 0, analysis->loss);
+    TRY(matching_residuals(err, analysis->design, analysis->log_kl, analysis->loss,
+                           analysis->matched, &outside));
+    TRY(claims_of(err, analysis->design, analysis->log_kl, analysis->loss, alpha,
+                  &analysis->claims));
+    if (analysis->design->has_fraction) {
+        TRY(anova_of(err, analysis->design, analysis->log_kl, &analysis->anova));
+        TRY(shares_of(err, &analysis->anova, SHARE_DRAWS, &analysis->shares));
+        analysis->has_shares = isfinite(analysis->shares.share[SHARE_OPTIMIZATION].estimate);
+    }
+    TRY(early_of(err, analysis->design, analysis->quantizer, EARLY_DRAWS, &analysis->early));
+    TRY(mechanism_of(err, analysis->design, analysis->log_kl, analysis->mechanism));
+    TRY(explore(err, analysis));
+    TRY(count_diverged(err, analysis));
+cleanup:
+    return status;
+}
+
+int analysis_open(struct error *err, const struct table *table,
+                  const struct analysis_options *options, struct analysis **analysis)
+{
+    int status = STATUS_OK;
+    const struct analysis_options usual = {0};
+    struct analysis *made = calloc(1, sizeof *made);
+    options = options != NULL ? options : &usual;
+    *analysis = NULL;
+    CHECK(err, made != NULL, STATUS_FAILED, "out of memory for the analysis");
+    made->table = table;
+    TRY(effects_open(err, table, &made->effects));
+    TRY(analysis_quantizer(err, table, options->quantizer, &made->quantizer));
+    TRY(design_open(err, made->effects, &made->design));
+    made->checkpoint = table->checkpoints - 1;
+    made->log_kl = calloc((size_t)table->cells, sizeof *made->log_kl);
+    made->loss = calloc((size_t)table->cells, sizeof *made->loss);
+    made->matched = calloc((size_t)table->cells, sizeof *made->matched);
+    CHECK(err, made->log_kl != NULL && made->loss != NULL && made->matched != NULL, STATUS_FAILED,
+          "out of memory for the analysis of %d cells", table->cells);
+    TRY(compute(err, made, options->alpha > 0 ? options->alpha : ANALYSIS_ALPHA));
+    *analysis = made;
+    made = NULL;
+cleanup:
+    analysis_free(made);
+    return status;
+}
+
+void analysis_free(struct analysis *analysis)
+{
+    if (analysis == NULL) {
+        return;
+    }
+    design_free(analysis->design);
+    effects_free(analysis->effects);
+    free(analysis->log_kl);
+    free(analysis->loss);
+    free(analysis->matched);
+    free(analysis->exploratory);
+    free(analysis->level);
+    free(analysis);
+}
+
+/* ── The answer in words ── */
+
+static struct text percent(const struct interval *share)
+{
+    struct text text;
+    snprintf(text.s, sizeof text.s, "%s %% [%s, %s]", text_fixed(100 * share->estimate, 0, false).s,
+             text_fixed(100 * share->low, 0, false).s, text_fixed(100 * share->high, 0, false).s);
+    return text;
+}
+
+static void say_shares(const struct analysis *analysis, char *text, size_t size)
+{
+    const struct shares *shares = &analysis->shares;
+    const struct interval *less = &shares->optimization_less_scale;
+    const char *answer = less->low > 0 ? "Optimization choices explain more of it than scale"
+                         : less->high < 0
+                             ? "Scale explains more of it than optimization choices"
+                             : "Whether scale or optimization choices explain more of it "
+                               "is not decided";
+    snprintf(text, size,
+             "%s. Of the variance of log KL (%s), optimization choices have %s, scale %s, their "
+             "interaction %s, seed noise %s.",
+             answer, analysis->table->quantizer[analysis->quantizer],
+             percent(&shares->share[SHARE_OPTIMIZATION]).s, percent(&shares->share[SHARE_SCALE]).s,
+             percent(&shares->share[SHARE_INTERACTION]).s, percent(&shares->share[SHARE_SEED]).s);
+}
+
+static void say_verdicts(const struct analysis *analysis, char *text, size_t size)
+{
+    int count[VERDICT_UNDECIDED_DIVERGED + 1] = {0};
+    int asked = 0;
+    for (int h = 0; h < HYPOTHESES; h++) {
+        enum verdict verdict = analysis->claims.claim[h].verdict;
+        count[verdict]++;
+        asked += verdict != VERDICT_NOT_ASKED;
+    }
+    snprintf(text, size,
+             " Of the paper's %d claims that this study can test, %d %s supported, %d "
+             "contradicted, %d undecided.",
+             asked, count[VERDICT_SUPPORTED], count[VERDICT_SUPPORTED] == 1 ? "is" : "are",
+             count[VERDICT_OPPOSITE] + count[VERDICT_NEGLIGIBLE] + count[VERDICT_CONTRADICTED],
+             count[VERDICT_UNDECIDED] + count[VERDICT_UNDECIDED_MATCHING] +
+                 count[VERDICT_UNDECIDED_DIVERGED]);
+}
+
+void analysis_headline(const struct analysis *analysis, char text[1024])
+{
+    if (analysis->has_shares) {
+        say_shares(analysis, text, 1024);
+    } else {
+        snprintf(text, 1024,
+                 "This study has effects, but no shares of the variance: those need all cells of a "
+                 "balanced design (fractional) at two sizes or more, with two seeds or more.");
+    }
+    size_t used = strlen(text);
+    say_verdicts(analysis, text + used, 1024 - used);
+}
