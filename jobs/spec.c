@@ -14,7 +14,7 @@
 static const char *const DESIGN_NAMES[] = {"one_at_a_time", "factorial", "fractional", "list",
                                            NULL};
 
-const char *design_name(enum design design)
+const char *design_name(enum design_kind design)
 {
     return DESIGN_NAMES[design];
 }
@@ -108,7 +108,7 @@ static int read_head(struct error *err, const struct yaml_field *root, struct sp
     if (yaml_field_get(root, "design", &field)) {
         TRY(yaml_field_choice(err, &field, DESIGN_NAMES, &design));
     }
-    spec->design = (enum design)design;
+    spec->design = (enum design_kind)design;
     if (yaml_field_get(root, "shard", &field)) {
         TRY(read_shard(err, &field, spec));
     }

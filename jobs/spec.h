@@ -10,7 +10,7 @@
 #include "jobs/cell.h"
 #include "jobs/shard.h"
 
-enum design { DESIGN_ONE_AT_A_TIME, DESIGN_FACTORIAL, DESIGN_FRACTIONAL, DESIGN_LIST };
+enum design_kind { DESIGN_ONE_AT_A_TIME, DESIGN_FACTORIAL, DESIGN_FRACTIONAL, DESIGN_LIST };
 
 enum {
     SPEC_SIZES = 32,
@@ -79,7 +79,7 @@ struct spec {
     char name[CELL_NAME];
     char title[256];
     char note[1024]; /* printed above the report, e.g. why a study is provisional */
-    enum design design;
+    enum design_kind design;
     int sizes;
     struct cell_size size[SPEC_SIZES];
     double size_learning_rate[SPEC_SIZES];
@@ -138,7 +138,7 @@ int spec_expanded(struct error *err, const struct spec *spec, char **text);
 /* Index of the cell's size in the study's; 0 if it has none of that name. */
 int spec_size_of(const struct spec *spec, const struct cell *cell);
 
-const char *design_name(enum design design);
+const char *design_name(enum design_kind design);
 const char *factor_name(enum factor factor);
 
 #endif
