@@ -4,7 +4,8 @@
  *
  *     estimate ± t(df)·√(s²·Σ(1/n_s)) / S,   df = Σ(n_s − 1)   (S(n−1) with equal n).
  *
- * A block that lacks one of the cells is left out and counted.
+ * A block that lacks one of the cells is left out and counted (at sizes that have all the settings; elsewhere there is nothing to
+ * compare).
  */
 #ifndef RESULTS_CONTRAST_H
 #define RESULTS_CONTRAST_H

@@ -20,18 +20,22 @@ enum recipe {
     RECIPES,
 };
 
-/* A setting's recipe. A factor is changed if it differs from the base of the same size: decay if both Λ and λ do (one of
- * them is what the study holds), rate by its ratio to the base's. */
+/* A setting's recipe. A factor is changed if it differs, at any size, from the base of the same size: decay if both Λ and λ do (one of
+ * them is what the study holds; where it holds λ, the value is the base's Λ times the ratio of λ), rate by its ratio to the base's. */
 struct design_setting {
     unsigned changed; /* bit 1u << enum recipe */
     double value
-        [RECIPES]; /* Λ; p; clip, 0 = none; enum precision; times the base's rate; enum schedule; tokens (NaN: by size) */
+        [RECIPES]; /* Λ; p; clip, 0 = none; enum precision; times the base's rate; enum schedule; tokens. NaN: varies by size */
 };
 
 enum { FRACTION_FACTORS = 5, FRACTION_SETTINGS = 32 };
 
 /* A balanced two-level design: a full factorial 2^k, or the half fraction of resolution V in which the product of all signs is
- * the base's (2^(5−1): E = −ABCD). Main effects and two-factor interactions are orthogonal. */
+ * the base's (2^(5−1): E = −ABCD). Main effects and two-factor interactions are orthogonal.
+ *
+ * Of all such designs in the study's settings (levels that settings with two or more changed factors have; tokens are never a
+ * factor) it is the one with the most settings × sizes at which all of them have cells; of equals, the first in the order of factors and
+ * of appearance of the levels. */
 struct fraction {
     int factors; /* k, 2 … FRACTION_FACTORS; of a half fraction 5 */
     enum recipe factor[FRACTION_FACTORS];
@@ -66,6 +70,9 @@ struct design {
  * outlive the result. */
 int design_open(struct error *err, const struct effects *effects, struct design **design);
 void design_free(struct design *design); /* NULL is fine */
+
+/* Does each setting of the fraction have a cell at this size? Others (a size with the base alone) are no part of it. */
+bool fraction_at_size(const struct design *design, const struct fraction *fraction, int size);
 
 /* The table's cell, −1: none. */
 int design_cell(const struct design *design, int setting, int size, int seed);
