@@ -124,10 +124,11 @@ cleanup:
     return status;
 }
 
+/* The single cells, the base recipe first. */
 static int list(struct error *err, const struct spec *spec, struct settings *settings)
 {
     int status = STATUS_OK;
-    for (int pass = 0; pass < 2; pass++) { /* the base recipe first */
+    for (int pass = 0; pass < 2; pass++) {
         for (int i = 0; i < spec->settings; i++) {
             const struct spec_setting *given = &spec->setting[i];
             struct spec_setting setting = {.size = given->size};
@@ -147,16 +148,23 @@ cleanup:
 
 static int settings_of(struct error *err, const struct spec *spec, struct settings *settings)
 {
+    int status = STATUS_OK;
     switch (spec->design) {
     case DESIGN_FACTORIAL:
-        return factorial(err, spec, settings);
+        TRY(factorial(err, spec, settings));
+        break;
     case DESIGN_FRACTIONAL:
-        return fractional(err, spec, settings);
+        TRY(fractional(err, spec, settings));
+        break;
     case DESIGN_LIST:
-        return list(err, spec, settings);
+        break;
     default:
-        return one_at_a_time(err, spec, settings);
+        TRY(one_at_a_time(err, spec, settings));
+        break;
     }
+    TRY(list(err, spec, settings));
+cleanup:
+    return status;
 }
 
 /* One cell ==================================================================================== */

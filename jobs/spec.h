@@ -68,7 +68,7 @@ struct data_source {
     char file[SPEC_FILES][SPEC_PATH]; /* text or token files; prepared: the folder */
 };
 
-struct spec_setting { /* design: list — levels that differ from the base; size -1 = all sizes */
+struct spec_setting { /* levels that differ from the base; size -1 = all sizes */
     int size;
     int levels;
     struct level level[SPEC_FACTORS];
@@ -90,7 +90,7 @@ struct spec {
     int levels[SPEC_FACTORS];
     struct level level[SPEC_FACTORS][SPEC_LEVELS];
     int settings;
-    struct spec_setting *setting; /* owned; design list */
+    struct spec_setting *setting; /* owned; `cells`: those of design list, or beside any other */
     int seeds;
     uint64_t seed[SPEC_SEEDS];
     struct cell_model model;
@@ -126,8 +126,8 @@ double source_disk_bytes(const struct data_source *source, enum data_kind kind);
 /* All paths of the source: its files, the tokenizer if there is one, then those of the tasks. NULL past the end. */
 const char *source_path(const struct data_source *source, int index);
 
-/* All cells of the study, identified, without duplicates: sizes outermost, then settings (base first),
- * then seeds; of a shard, only its own. Cells are in one malloc'ed array; the caller frees it. Checks what needs whole cells:
+/* All cells of the study, identified, without duplicates: sizes outermost, then settings (base first; those of the design, then
+ * `cells`), then seeds; of a shard, only its own. Cells are in one malloc'ed array; the caller frees it. Checks what needs whole cells:
  * batch divisible by context, power-of-two micro-batches, at least one step. */
 int spec_cells(struct error *err, const struct spec *spec, struct cell **cells, int *count);
 

@@ -81,7 +81,7 @@ static void put_recipes(FILE *out, const struct spec *spec)
         }
         fputs("]\n", out);
     }
-    fputs(spec->design == DESIGN_LIST ? "cells:\n" : "", out);
+    fputs(spec->settings ? "cells:\n" : "", out);
     for (int i = 0; i < spec->settings; i++) {
         const struct spec_setting *setting = &spec->setting[i];
         fputs("  - {", out);

@@ -1,4 +1,4 @@
-/* The base recipe, factors and their levels, and design: list's cells. */
+/* The base recipe, factors and their levels, and single cells. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,10 +230,6 @@ static int read_crossed(struct error *err, const struct yaml_field *root, struct
 {
     int status = STATUS_OK;
     struct yaml_field factors, value;
-    if (yaml_field_get(root, "cells", &value)) {
-        FIELD_FAIL(err, &value, "'cells' belongs to design list, and this one is '%s'; use factors",
-                   design_name(spec->design));
-    }
     if (spec->design == DESIGN_ONE_AT_A_TIME && !yaml_field_get(root, "factors", &factors)) {
         goto cleanup; /* the base recipe alone */
     }
@@ -255,9 +251,9 @@ cleanup:
     return status;
 }
 
-/* design: list ================================================================================ */
+/* Single cells: all of design list, in addition to any other ================================== */
 
-static int read_list_size(struct error *err, const struct yaml_field *cell, const struct spec *spec,
+static int read_cell_size(struct error *err, const struct yaml_field *cell, const struct spec *spec,
                           int *size)
 {
     int status = STATUS_OK;
@@ -274,14 +270,14 @@ cleanup:
     return status;
 }
 
-static int read_list_cell(struct error *err, const struct yaml_field *cell, const struct spec *spec,
-                          struct spec_setting *setting)
+static int read_cell(struct error *err, const struct yaml_field *cell, const struct spec *spec,
+                     struct spec_setting *setting)
 {
     int status = STATUS_OK;
     const char *known[FACTOR_COUNT + 2] = {"size"};
     memcpy(known + 1, FACTOR_NAMES, sizeof FACTOR_NAMES);
     TRY(yaml_field_keys(err, cell, known));
-    TRY(read_list_size(err, cell, spec, &setting->size));
+    TRY(read_cell_size(err, cell, spec, &setting->size));
     int pairs = yaml_field_pairs(cell);
     for (int i = 0; i < pairs; i++) {
         const char *key;
@@ -301,21 +297,17 @@ cleanup:
     return status;
 }
 
-static int read_list(struct error *err, const struct yaml_field *root, struct spec *spec)
+static int read_cells(struct error *err, const struct yaml_field *cells, struct spec *spec)
 {
     int status = STATUS_OK;
-    struct yaml_field cells, value;
+    struct yaml_field value;
     int count = 0;
-    if (yaml_field_get(root, "factors", &value)) {
-        FIELD_FAIL(err, &value, "'factors' has no meaning in design 'list'; write the cells out");
-    }
-    TRY(yaml_field_need(err, root, "cells", "list the cells; {} is the base recipe", &cells));
-    TRY(yaml_field_list(err, &cells, SPEC_LIST, &count));
+    TRY(yaml_field_list(err, cells, SPEC_LIST, &count));
     spec->setting = calloc((size_t)count, sizeof *spec->setting);
     CHECK(err, spec->setting, STATUS_FAILED, "%s: out of memory", spec->path);
     for (int i = 0; i < count; i++) {
-        yaml_field_item(&cells, i, &value);
-        TRY(read_list_cell(err, &value, spec, &spec->setting[i]));
+        yaml_field_item(cells, i, &value);
+        TRY(read_cell(err, &value, spec, &spec->setting[i]));
         spec->settings++;
     }
 cleanup:
@@ -324,5 +316,20 @@ cleanup:
 
 int spec_read_factors(struct error *err, const struct yaml_field *root, struct spec *spec)
 {
-    return spec->design == DESIGN_LIST ? read_list(err, root, spec) : read_crossed(err, root, spec);
+    int status = STATUS_OK;
+    struct yaml_field cells, value;
+    if (spec->design != DESIGN_LIST) {
+        TRY(read_crossed(err, root, spec));
+        if (yaml_field_get(root, "cells", &cells)) {
+            TRY(read_cells(err, &cells, spec));
+        }
+        goto cleanup;
+    }
+    if (yaml_field_get(root, "factors", &value)) {
+        FIELD_FAIL(err, &value, "'factors' has no meaning in design 'list'; write the cells out");
+    }
+    TRY(yaml_field_need(err, root, "cells", "list the cells; {} is the base recipe", &cells));
+    TRY(read_cells(err, &cells, spec));
+cleanup:
+    return status;
 }

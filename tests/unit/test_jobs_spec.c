@@ -361,6 +361,60 @@ static void fractional_has_resolution_five(void **state)
     free(cells);
 }
 
+/* `cells` beside `factors`: the design's cells as they were, then those that it does not have. */
+static void cells_beside_a_design(void **state)
+{
+    (void)state;
+    int count = 0, alone = 0, listed = 0;
+#define FIVE                                                                                       \
+    "factors: {total_decay: [0.005], dropout: [0.1], grad_clip: [none], precision: [fp16],\n"      \
+    "  learning_rate_factor: [0.5]}\n"
+    struct cell *design = fixture_cells(TWO_SIZES "design: fractional\n" FIVE, &alone);
+    struct cell *cells = fixture_cells(
+        TWO_SIZES "design: fractional\n" FIVE "cells:\n  - {}\n" /* three that the design has */
+                  "  - {size: 2x16, learning_rate_factor: 0.5, dropout: 0.1}\n"
+                  "  - {tokens: 65536, dropout: 0}\n"
+                  "  - {tokens: 131072}\n  - {size: 2x32, schedule: wsd}\n",
+        &count);
+    assert_int_equal(alone, 32);
+    assert_int_equal(count, 32 + 2 + 1);
+    for (int i = 0, size = 0; size < 2; size++) {
+        for (int k = 0; k < 16; k++, i++) {
+            assert_string_equal(cells[i].id, design[16 * size + k].id);
+            assert_string_equal(cells[i].setting, design[16 * size + k].setting);
+            assert_int_equal(cells[i].number, i);
+        }
+        assert_string_equal(cells[i].setting, "tokens=131072");
+        assert_int_equal(cells[i].tokens, 131072);
+        i++;
+    }
+    assert_string_equal(cells[34].setting, "schedule=wsd");
+    assert_string_equal(cells[34].size.name, "2x32");
+
+    /* The same cells written out are the same: ids do not see the design. */
+    struct cell *list = fixture_cells(
+        TWO_SIZES "design: list\ncells:\n  - {tokens: 131072}\n"
+                  "  - {grad_clip: none, total_decay: 0.005, learning_rate_factor: 0.5, "
+                  "precision: fp16}\n",
+        &listed);
+    assert_int_equal(listed, 4);
+    assert_string_equal(list[0].id, cells[16].id);
+    int found = 0;
+    for (int i = 0; i < 16; i++) {
+        found += strcmp(cells[i].id, list[1].id) == 0;
+    }
+    assert_int_equal(found, 1);
+    free(list);
+    free(cells);
+    free(design);
+
+    cells = fixture_cells(TWO_SIZES "cells: [{dropout: 0.1}]\n", &count); /* no factors */
+    assert_int_equal(count, 4);
+    assert_true(cells[0].base);
+    assert_string_equal(cells[1].setting, "dropout=0.1");
+    free(cells);
+}
+
 /* Expansion and fingerprint =================================================================== */
 
 static void expect_round_trip(const struct spec *spec)
@@ -414,6 +468,8 @@ static void expansion(void **state)
         "{weights: nf4, activations: fp8, transform: smooth}, {weights: int8, "
         "activations: int8, outliers: std, name: std}, {weights: int3}]\n"
         "evaluate: {early_quantizers: [mine]}\n",
+        TWO_SIZES "factors: {dropout: [0.1]}\ncells: [{}, {size: 2x32, tokens: 131072}, {dropout: "
+                  "0.1, grad_clip: none}]\n",
     };
     for (int i = 0; i < 3; i++) {
         char path[1024];
@@ -424,7 +480,7 @@ static void expansion(void **state)
         expect_round_trip(spec);
         spec_free(spec);
     }
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct error err = {0};
         struct spec *spec = NULL;
         if (fixture_read(&err, texts[i], strlen(texts[i]), &spec) != STATUS_OK) {
@@ -513,6 +569,7 @@ int main(void)
         cmocka_unit_test(factorial),
         cmocka_unit_test(list),
         cmocka_unit_test(fractional_has_resolution_five),
+        cmocka_unit_test(cells_beside_a_design),
         cmocka_unit_test(expansion),
         cmocka_unit_test(fingerprint),
     };
