@@ -10,6 +10,8 @@ static const char description[] =
     "several clusters, or studies with the same checkpoints, quantizers and windows.\n"
     "Copies of a cell must agree in every value; a finished one beats an unfinished one.\n"
     "ptqscale report OUT.nc then reports on all of it.\n"
+    "With --compact the values of single held-out windows and task items, most of the\n"
+    "bytes, are left out; no report needs them.\n"
     "\n"
     "    OUT.nc                 the file to write, or a study.nc to replace\n"
     "    DIR                    folder of a run, or of shards (shard-1, shard-2, …)\n"
@@ -18,15 +20,18 @@ static const char description[] =
 int command_merge(struct error *err, int argc, char **argv)
 {
     int status = STATUS_OK;
-    bool helped = false;
+    bool helped = false, compact = false;
     struct merge_summary summary;
     const char **path = calloc((size_t)argc + 1, sizeof *path);
+    const struct cli_option option[] = {
+        {"compact", NULL, "without the values of single windows and items", CLI_FLAG, &compact, 0},
+    };
     const struct cli cli = {
         .command = "merge",
-        .arguments = "OUT.nc DIR|FILE.nc ...",
+        .arguments = "OUT.nc DIR|FILE.nc ... [--compact]",
         .description = description,
-        .option = NULL,
-        .options = 0,
+        .option = option,
+        .options = 1,
         .positions = 2,
         .more = true,
     };
@@ -40,12 +45,15 @@ int command_merge(struct error *err, int argc, char **argv)
     while (path[1 + inputs] != NULL) {
         inputs++;
     }
-    TRY(merge_write(err, path[0], path + 1, inputs, &summary));
+    TRY(merge_write(err, path[0], path + 1, inputs, compact, &summary));
     printf("%s: %d cells of %d %s, %d of them finished", path[0], summary.cells, summary.files,
            summary.files == 1 ? "run" : "runs", summary.finished);
     if (summary.duplicates > 0) {
         printf("; %d %s of cells that were there already left out", summary.duplicates,
                summary.duplicates == 1 ? "copy" : "copies");
+    }
+    if (summary.compact) {
+        printf("; compact: without the values of single windows and items");
     }
     printf("\n");
 cleanup:

@@ -46,6 +46,11 @@ static const char *path_of(const struct merge *merge, const struct copy *copy)
     return merge->inputs.input[copy->input].path;
 }
 
+static bool is_compact(const struct merge *merge, const struct copy *copy)
+{
+    return studyread_compact(merge->inputs.input[copy->input].study);
+}
+
 static bool is_finished(enum cell_status status)
 {
     return status == CELL_DONE || status == CELL_DIVERGED;
@@ -223,7 +228,8 @@ static void find_difference(const struct cell *cell, const struct record *a, con
                 snprintf(text, 512, "%s is \"%.150s\" and \"%.150s\"", entry->name,
                          schema_text(entry, a), schema_text(entry, b));
             }
-        } else if (!schema_optional(entry) || (!lacks(cell, entry, a) && !lacks(cell, entry, b))) {
+        } else if ((!schema_optional(entry) && !schema_detail(entry)) ||
+                   (!lacks(cell, entry, a) && !lacks(cell, entry, b))) {
             const double *x = schema_numbers(entry, a), *y = schema_numbers(entry, b);
             for (size_t k = 0; k < schema_values(entry, cell) && text[0] == '\0'; k++) {
                 bool same = memcmp(&x[k], &y[k], sizeof x[k]) == 0 || (isnan(x[k]) && isnan(y[k]));
@@ -274,6 +280,9 @@ static int choose(struct error *err, const struct merge *merge, const struct cop
         enum cell_status has = status_of(merge, best), is = status_of(merge, &copies[i]);
         if (is_finished(has) && is_finished(is)) {
             TRY(check_agreement(err, merge, best, &copies[i]));
+            if (is_compact(merge, best) && !is_compact(merge, &copies[i])) {
+                best = &copies[i];
+            }
         } else if (is_finished(is) || (!is_finished(has) && is > has)) {
             best = &copies[i];
         }
@@ -447,8 +456,17 @@ cleanup:
     return status;
 }
 
+static bool all_compact(const struct merge_inputs *inputs)
+{
+    bool all = true;
+    for (int i = 0; i < inputs->count; i++) {
+        all = all && studyread_compact(inputs->input[i].study);
+    }
+    return all;
+}
+
 int merge_write(struct error *err, const char *out, const char *const *input, int inputs,
-                struct merge_summary *summary)
+                bool compact, struct merge_summary *summary)
 {
     int status = STATUS_OK;
     struct merge merge = {0};
@@ -463,6 +481,10 @@ int merge_write(struct error *err, const char *out, const char *const *input, in
     TRY(place_cells(err, &merge));
     TRY(check_labels(err, &merge));
     TRY(studyfile_create(err, out, merge.cell, merge.cells, &file));
+    summary->compact = compact || all_compact(&merge.inputs);
+    if (summary->compact) {
+        studyfile_compact(file);
+    }
     TRY(merge_put_texts(err, file, &merge.inputs, merge.cell, merge.cells));
     TRY(studyfile_define(err, file));
     TRY(write_cells(err, &merge, file));

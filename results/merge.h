@@ -10,6 +10,8 @@
 #ifndef RESULTS_MERGE_H
 #define RESULTS_MERGE_H
 
+#include <stdbool.h>
+
 #include "jobs/error.h"
 
 struct merge_summary {
@@ -17,11 +19,15 @@ struct merge_summary {
     int cells;      /* in the merged file */
     int finished;   /* of them: done or diverged */
     int duplicates; /* copies left out because the cell was there already */
+    bool compact;   /* the merged file is */
 };
 
 /*
  * Merge `input[inputs]` into the file `out`, atomically. An input is a study.nc, the folder of a run
  * (its journal and cells count, should its study.nc be older), or a folder of shards (shard-1, …).
+ *
+ * `compact`: leave out the values of single windows and items (results/schema.h: schema_detail). It is implied when no
+ * input has them; where only some inputs do, cells of the others lack them, and of two copies of a cell the one that has them is kept.
  *
  * STATUS_USAGE when `out` is a folder or some other file. STATUS_FAILED, and `out` is as it was, when
  * an input cannot be read; when two differ in checkpoints, quantizers, windows or method (the
@@ -30,6 +36,6 @@ struct merge_summary {
  * seed, so that no report could tell them apart.
  */
 int merge_write(struct error *err, const char *out, const char *const *input, int inputs,
-                struct merge_summary *summary);
+                bool compact, struct merge_summary *summary);
 
 #endif

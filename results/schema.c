@@ -369,15 +369,25 @@ const struct schema_entry *schema_find(const char *name)
     return NULL;
 }
 
-bool schema_optional(const struct schema_entry *entry)
+static bool has_dimension(const struct schema_entry *entry, enum schema_dimension dimension)
 {
     for (int i = 0; i < entry->rank; i++) {
-        if (entry->dimension[i] == SCHEMA_TASK) {
+        if (entry->dimension[i] == dimension) {
             return true;
         }
     }
-    return strncmp(entry->name, "probe_", 6) == 0 || strcmp(entry->name, "site_error") == 0 ||
-           strcmp(entry->name, "gptq_damping") == 0 ||
+    return false;
+}
+
+bool schema_detail(const struct schema_entry *entry)
+{
+    return has_dimension(entry, SCHEMA_WINDOW) || has_dimension(entry, SCHEMA_ITEM);
+}
+
+bool schema_optional(const struct schema_entry *entry)
+{
+    return has_dimension(entry, SCHEMA_TASK) || strncmp(entry->name, "probe_", 6) == 0 ||
+           strcmp(entry->name, "site_error") == 0 || strcmp(entry->name, "gptq_damping") == 0 ||
            strcmp(entry->name, "quantizer_outcome") == 0 ||
            strcmp(entry->name, "wall_time_wait") == 0 ||
            strcmp(entry->name, "bits_per_byte") == 0 ||

@@ -66,6 +66,9 @@ const struct schema_entry *schema_find(const char *name); /* NULL: unknown */
 /* May a file lack the variable? Probes, tasks and more came later than the first files; there they are missing. */
 bool schema_optional(const struct schema_entry *entry);
 
+/* One value per held-out window or item of a task: most of a file's bytes, and what a compact study.nc leaves out. */
+bool schema_detail(const struct schema_entry *entry);
+
 const char *schema_dimension_name(enum schema_dimension dimension);
 
 /* Names along a dimension (of quantized sites, of LayerNorms); NULL if it only counts, or is the study's own

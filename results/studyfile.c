@@ -152,6 +152,11 @@ cleanup:
     return status;
 }
 
+void studyfile_compact(struct studyfile *file)
+{
+    file->variables.compact = true;
+}
+
 int studyfile_text(struct error *err, const struct studyfile *file, const char *name,
                    const char *value)
 {
@@ -175,6 +180,11 @@ int studyfile_define(struct error *err, struct studyfile *file)
     int *setting = calloc((size_t)settings_count(), sizeof *setting);
     CHECK(err, setting != NULL, STATUS_FAILED, "%s: out of memory", file->path);
     coordinate_names(coordinates, sizeof coordinates);
+    if (study->compact) {
+        TRY(studyfile_text(err, file, "compact",
+                           "values of single held-out windows and of single items of tasks are "
+                           "left out (ptqscale merge --compact)"));
+    }
     TRY(variables_define_dimensions(err, study));
     TRY(define_settings(err, study, setting));
     TRY(variables_define(err, study, coordinates));

@@ -16,6 +16,9 @@ struct studyfile;
 int studyfile_create(struct error *err, const char *path, const struct cell *cells, int count,
                      struct studyfile **file);
 
+/* Leave out what schema_detail says. Before studyfile_define. */
+void studyfile_compact(struct studyfile *file);
+
 /* A global attribute. */
 int studyfile_text(struct error *err, const struct studyfile *file, const char *name,
                    const char *value);

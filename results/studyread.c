@@ -370,6 +370,15 @@ enum cell_status studyread_status(const struct studyread *study, int index)
     return study->status[index];
 }
 
+bool studyread_compact(const struct studyread *study)
+{
+    bool has = false;
+    for (int i = 0; i < schema_count(); i++) {
+        has = has || (schema_detail(schema_entry(i)) && study->variables.id[i] >= 0);
+    }
+    return !has;
+}
+
 int studyread_record(struct error *err, const struct studyread *study, int index,
                      struct record **record)
 {

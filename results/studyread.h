@@ -17,6 +17,9 @@ int studyread_cells(const struct studyread *study, const struct cell **cells);
 
 enum cell_status studyread_status(const struct studyread *study, int index);
 
+/* Does it lack what a compact file leaves out? */
+bool studyread_compact(const struct studyread *study);
+
 /* Everything of one cell; the caller frees the record. */
 int studyread_record(struct error *err, const struct studyread *study, int index,
                      struct record **record);

@@ -57,11 +57,12 @@ static void count_layers(struct variables *variables)
     }
 }
 
-/* Has the entry a variable: do all its dimensions have a length, and is it no text of a cell
- * file? */
+/* Has the entry a variable: do all its dimensions have a length, is it no text of a cell file, and no detail in a compact one? */
 static bool has_variable(const struct variables *variables, const struct schema_entry *entry)
 {
-    return values_of(variables, entry) > 0 && (variables->cells > 0 || entry->type != SCHEMA_TEXT);
+    return values_of(variables, entry) > 0 &&
+           (variables->cells > 0 || entry->type != SCHEMA_TEXT) &&
+           !(variables->compact && schema_detail(entry));
 }
 
 static bool has_cell(const struct variables *variables, const struct schema_entry *entry)
@@ -464,9 +465,10 @@ int variables_find(struct error *err, struct variables *variables)
         }
         variables->id[i] = -1;
         int there = -1;
+        const bool optional =
+            schema_optional(entry) || (variables->cells > 0 && schema_detail(entry));
         if (has_variable(variables, entry) &&
-            !(schema_optional(entry) &&
-              nc_inq_varid(variables->file, entry->name, &there) == NC_ENOTVAR)) {
+            !(optional && nc_inq_varid(variables->file, entry->name, &there) == NC_ENOTVAR)) {
             TRY(netcdf_find(err, variables->file, variables->path, entry->name, rank, length,
                             &variables->id[i]));
         }

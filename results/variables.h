@@ -16,6 +16,7 @@ struct variables {
     const struct cell *cell; /* the cell, or all `cells` of a study; not owned */
     size_t cells;            /* length of `cell`; 0: a file of one cell */
     size_t layers; /* length of `layer`: the most of all cells; shallower ones miss values */
+    bool compact;  /* without details (schema_detail): these have no variable */
     int cell_dimension;
     int dimension[SCHEMA_DIMENSIONS]; /* -1: of length 0, so not in the file */
     int id[VARIABLES_MOST];           /* per schema entry; -1: no variable */

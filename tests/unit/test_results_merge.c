@@ -78,7 +78,7 @@ static void merge(struct fixture *f, const char *out, const char *const *input, 
     for (int i = 0; i < inputs; i++) {
         list[i] = in(f, input[i], given[i]);
     }
-    assert_ok(&f->err, merge_write(&f->err, in(f, out, path), list, inputs, summary));
+    assert_ok(&f->err, merge_write(&f->err, in(f, out, path), list, inputs, false, summary));
 }
 
 /* Both files hold the same cells and records, in the same order. */
@@ -265,7 +265,7 @@ static void missing_probes(void **state)
     assert_ok(&f->err, rundir_log_end(&f->err, dir, cell->id, record->status, checksum, 1, ""));
     record_free(record);
     rundir_close(dir);
-    assert_ok(&f->err, merge_write(&f->err, out, inputs, 2, &summary));
+    assert_ok(&f->err, merge_write(&f->err, out, inputs, 2, false, &summary));
     assert_int_equal(summary.finished, f->cells);
 }
 
@@ -305,14 +305,14 @@ static void conflicts(void **state)
         assert_ok(&f->err, rundir_log_end(&f->err, dir, cell->id, record->status, checksum, 1, ""));
         /* No aggregate: the folder's study.nc is older than its cells. */
         if (entry->role == SCHEMA_RESULT) {
-            assert_int_equal(merge_write(&f->err, out, inputs, 2, &summary), STATUS_FAILED);
+            assert_int_equal(merge_write(&f->err, out, inputs, 2, false, &summary), STATUS_FAILED);
             assert_non_null(strstr(f->err.message, cell->id));
             assert_non_null(strstr(f->err.message, entry->name));
             assert_non_null(strstr(f->err.message, a));
             assert_non_null(strstr(f->err.message, b));
             error_clear(&f->err);
         } else {
-            assert_ok(&f->err, merge_write(&f->err, out, inputs, 2, &summary));
+            assert_ok(&f->err, merge_write(&f->err, out, inputs, 2, false, &summary));
             assert_ok(&f->err, cellfile_checksum(&f->err, out, before));
         }
         assert_ok(&f->err, cellfile_checksum(&f->err, out, after));
@@ -393,9 +393,9 @@ static void misfits(void **state)
             break;
         }
         make_run(f, "b", "            ");
-        assert_fails(&f->err, says[i], merge_write(&f->err, out, inputs, 2, &summary));
+        assert_fails(&f->err, says[i], merge_write(&f->err, out, inputs, 2, false, &summary));
         assert_fails(&f->err, i < 3 ? b : "not the same",
-                     merge_write(&f->err, out, inputs, 2, &summary));
+                     merge_write(&f->err, out, inputs, 2, false, &summary));
         nftw(b, fixture_remove, 16, FTW_DEPTH | FTW_PHYS);
     }
     assert_int_not_equal(access(out, F_OK), 0);
@@ -409,25 +409,25 @@ static void wrong_files(void **state)
     const char *const inputs[] = {in(f, "a", a)}, *const gone[] = {in(f, "gone", b)};
     make_run(f, "a", all);
     /* merge A B, without OUT.nc */
-    assert_int_equal(merge_write(&f->err, a, inputs, 1, &summary), STATUS_USAGE);
+    assert_int_equal(merge_write(&f->err, a, inputs, 1, false, &summary), STATUS_USAGE);
     assert_non_null(strstr(f->err.message, "OUT.nc"));
     error_clear(&f->err);
     fixture_put(in(f, "notes.txt", out), "my notes", 8);
-    assert_int_equal(merge_write(&f->err, out, inputs, 1, &summary), STATUS_USAGE);
+    assert_int_equal(merge_write(&f->err, out, inputs, 1, false, &summary), STATUS_USAGE);
     assert_non_null(strstr(f->err.message, "notes.txt"));
     error_clear(&f->err);
     in(f, "out.nc", out);
-    assert_fails(&f->err, "gone", merge_write(&f->err, out, gone, 1, &summary));
+    assert_fails(&f->err, "gone", merge_write(&f->err, out, gone, 1, false, &summary));
     assert_fails(&f->err, "no journal",
-                 merge_write(&f->err, out, (const char *const[]){f->folder}, 1, &summary));
+                 merge_write(&f->err, out, (const char *const[]){f->folder}, 1, false, &summary));
     in(f, "cell.nc", b);
     struct record *record = fixture_record(f->cell, 0);
     assert_ok(&f->err, cellfile_write(&f->err, b, f->cell, record, checksum));
     record_free(record);
     assert_fails(&f->err, "study_name",
-                 merge_write(&f->err, out, (const char *const[]){b}, 1, &summary));
+                 merge_write(&f->err, out, (const char *const[]){b}, 1, false, &summary));
     assert_fails(&f->err, "No such file",
-                 merge_write(&f->err, in(f, "no/where.nc", b), inputs, 1, &summary));
+                 merge_write(&f->err, in(f, "no/where.nc", b), inputs, 1, false, &summary));
     /* Cut anywhere it is an error, never a crash. */
     size_t size = 0;
     in(f, "a/study.nc", b);
@@ -436,18 +436,91 @@ static void wrong_files(void **state)
     for (size_t i = 0; i < 40; i++) {
         fixture_put(b, bytes, size * i / 40);
         error_clear(&f->err);
-        assert_int_equal(merge_write(&f->err, out, (const char *const[]){b}, 1, &summary),
+        assert_int_equal(merge_write(&f->err, out, (const char *const[]){b}, 1, false, &summary),
                          STATUS_FAILED);
     }
     assert_int_not_equal(access(out, F_OK), 0);
     free(bytes);
 }
 
+static void merge_compact(struct fixture *f, const char *out, const char *a, const char *b,
+                          bool compact, struct merge_summary *summary)
+{
+    char path[PATH], left[PATH], right[PATH];
+    const char *const inputs[] = {in(f, a, left), in(f, b, right)};
+    assert_ok(&f->err, merge_write(&f->err, in(f, out, path), inputs, 2, compact, summary));
+}
+
+/* Every value of `a` is in `b`; of those of single windows and items, every one or none. */
+static void assert_details(struct fixture *f, const char *a, const char *b, bool kept)
+{
+    char path[PATH];
+    struct studyread *x = NULL, *y = NULL;
+    const struct cell *cell = NULL;
+    assert_ok(&f->err, studyread_open(&f->err, in(f, a, path), &x));
+    assert_ok(&f->err, studyread_open(&f->err, in(f, b, path), &y));
+    assert_false(studyread_compact(x));
+    assert_int_equal(studyread_compact(y), !kept);
+    const int cells = studyread_cells(x, &cell);
+    for (int i = 0; i < cells; i++) {
+        struct record *full = NULL, *other = NULL;
+        assert_ok(&f->err, studyread_record(&f->err, x, i, &full));
+        assert_ok(&f->err, studyread_record(&f->err, y, i, &other));
+        for (int e = 0; e < schema_count() && !kept; e++) {
+            const struct schema_entry *entry = schema_entry(e);
+            for (size_t k = 0; schema_detail(entry) && k < schema_values(entry, cell); k++) {
+                assert_true(isnan(schema_numbers(entry, other)[k]));
+                schema_numbers(entry, full)[k] = NAN;
+            }
+        }
+        fixture_assert_same(cell, full, other);
+        record_free(full);
+        record_free(other);
+    }
+    studyread_close(x);
+    studyread_close(y);
+}
+
+/* A compact file lacks what single windows and items gave, and nothing else; it can be merged on. */
+static void compact(void **state)
+{
+    struct fixture *f = *state;
+    struct merge_summary summary;
+    char small[PATH], large[PATH];
+    struct stat left, right;
+    make_run(f, "a", "00000000    ");
+    make_run(f, "b", "    00000000");
+    merge_compact(f, "full.nc", "a", "b", false, &summary);
+    assert_false(summary.compact);
+    merge_compact(f, "compact.nc", "a", "b", true, &summary);
+    assert_true(summary.compact);
+    assert_int_equal(summary.finished, f->cells);
+    assert_details(f, "full.nc", "compact.nc", false);
+    assert_int_equal(stat(in(f, "full.nc", large), &left), 0);
+    assert_int_equal(stat(in(f, "compact.nc", small), &right), 0);
+    assert_true(right.st_size < left.st_size);
+    assert_attribute(f, "compact.nc", "compact", "left out");
+    /* Compact inputs give a compact file; of two copies of a cell the fuller one is kept, in either order. */
+    merge_compact(f, "again.nc", "compact.nc", "compact.nc", false, &summary);
+    assert_true(summary.compact);
+    assert_details(f, "full.nc", "again.nc", false);
+    merge_compact(f, "first.nc", "compact.nc", "full.nc", false, &summary);
+    assert_false(summary.compact);
+    assert_details(f, "full.nc", "first.nc", true);
+    merge_compact(f, "last.nc", "full.nc", "compact.nc", false, &summary);
+    assert_details(f, "full.nc", "last.nc", true);
+    struct table *table = NULL;
+    assert_ok(&f->err, table_read(&f->err, small, &table));
+    assert_int_equal(table->cells, f->cells);
+    table_free(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(reading),        TEST(shards),        TEST(copies),  TEST(conflicts),
-        TEST(missing_probes), TEST(other_studies), TEST(misfits), TEST(wrong_files),
+        TEST(reading),   TEST(shards),         TEST(copies),
+        TEST(conflicts), TEST(missing_probes), TEST(other_studies),
+        TEST(misfits),   TEST(wrong_files),    TEST(compact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
