@@ -1,7 +1,13 @@
 /*
- * Split-plot analysis of variance of a balanced fraction (METHOD §6): size against seeds within sizes, factors and
- * size × factor against the residual. Sums of squares are sequential in the order of the terms, by least squares (GSL, QR with column pivoting
- * off); with all cells present the order does not matter.
+ * Split-plot analysis of variance of a balanced fraction (METHOD §6): size against seeds within sizes,
+ * factors and size × factor against the residual. Sums of squares are sequential in the order of the
+ * terms, by least squares: blocks (size, then seed within size) are projected out by their means, the
+ * rest by Householder reflections without pivoting, a column that adds no rank left out. With all cells
+ * present the columns are orthogonal, so that the order does not matter, and their sums alone give the same.
+ *
+ * A block enters if at least half of the fraction's settings have a value in it, at sizes that have all
+ * settings (fraction_at_size): a seed that has only the base, or has just begun, would add the factors'
+ * effects to the differences between seeds.
  */
 #ifndef RESULTS_ANOVA_H
 #define RESULTS_ANOVA_H
@@ -35,7 +41,9 @@ struct anova {
     int terms;
     struct anova_term term[ANOVA_TERMS]; /* in the order of anova_kind; the residual last */
     struct anova_term kind[ANOVA_KINDS]; /* sums over the terms of a kind, with F and p */
-    int cells, missing;                  /* with a value, without */
+    int cells, missing;                  /* with a value, without, of the blocks that entered */
+    int sizes, blocks;                   /* that entered */
+    int blocks_left;                     /* with some values, but too few to enter */
     double mean;
     double
         per_seed; /* coefficient of the seeds' variance in E(MS of seeds): cells per block; missing cells: the nested formula */
