@@ -11,9 +11,9 @@
 #include "results/table.h"
 
 static const char description[] =
-    "Prints the answer of a study: per response the cell means, the paired effect of\n"
-    "every factor level against the base with its 95 % interval and number of seeds,\n"
-    "the slope per decade of parameters, and the loss beside every effect.\n"
+    "Prints the answer of a study: what share of the degradation's variance is scale,\n"
+    "optimization, their interaction and seed noise, and a verdict per claim; then the\n"
+    "effect of every factor level with its interval, slopes, quantizers and tasks.\n"
     "\n"
     "    DIR | FILE.nc          folder of a run, or its study.nc\n";
 
@@ -50,11 +50,13 @@ int command_report(struct error *err, int argc, char **argv)
     const char *given = NULL;
     char path[SPEC_PATH + 64];
     struct table *table = NULL;
+    struct analysis *analysis = NULL;
+    struct analysis_options wanted = {0};
     struct report_options options = {0};
     const struct cli_option option[] = {
         {"full", NULL, "also effects per size and at every checkpoint", CLI_FLAG, &options.full, 0},
         {"quantizer", "NAME", "quantizer of the main table (default w8a8)", CLI_TEXT,
-         &options.quantizer, 0},
+         &wanted.quantizer, 0},
     };
     const struct cli cli = {
         .command = "report",
@@ -71,8 +73,10 @@ int command_report(struct error *err, int argc, char **argv)
     }
     TRY(find_file(err, given, path));
     TRY(table_read(err, path, &table));
-    TRY(report_print(err, stdout, table, &options));
+    TRY(analysis_open(err, table, &wanted, &analysis));
+    TRY(report_print(err, stdout, analysis, &options));
 cleanup:
+    analysis_free(analysis);
     table_free(table);
     return status;
 }

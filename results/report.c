@@ -126,7 +126,8 @@ static void print_legend(const struct report *report)
         return;
     }
     fprintf(report->out, "\nSettings (long names have a key in the tables)\n");
-    for (int s = report->effects->base + 1; s < report->effects->settings; s++) {
+    for (int s = report_next(report, report->effects->base); s < report->effects->settings;
+         s = report_next(report, s)) {
         char name[CELL_LABEL];
         char lead[CELL_LABEL + 4];
         snprintf(lead, sizeof lead, "  %-5s", report_setting(report, s, name));
@@ -225,25 +226,20 @@ cleanup:
     return status;
 }
 
-static int choose_quantizer(struct error *err, const struct table *table, const char *name,
-                            int *quantizer)
+int report_next(const struct report *report, int setting)
 {
-    int status = STATUS_OK;
-    char known[512] = "";
-    *quantizer = 0;
-    for (int q = 0; q < table->quantizers; q++) {
-        if (strcmp(table->quantizer[q], name != NULL ? name : "w8a8") == 0) {
-            *quantizer = q;
-            goto cleanup;
+    const struct design *design = report->analysis->design;
+    const struct fraction *fraction = &design->fraction;
+    for (int s = setting + 1; s < report->effects->settings; s++) {
+        bool averaged = false;
+        for (int i = 0; design->has_fraction && !report->full && i < fraction->settings; i++) {
+            averaged |= fraction->setting[i] == s;
         }
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", q == 0 ? "" : ", ",
-                 table->quantizer[q]);
+        if (!averaged) {
+            return s;
+        }
     }
-    CHECK(err, name == NULL, STATUS_USAGE, "this study has no quantizer \"%s\"; it has %s", name,
-          known);
-cleanup:
-    return status;
+    return report->effects->settings;
 }
 
 static int print_answer(struct error *err, const struct report *report)
@@ -254,6 +250,8 @@ static int print_answer(struct error *err, const struct report *report)
         text_wrap(report->out, "", "No cell is finished yet: there is nothing to compare.");
         goto cleanup;
     }
+    TRY(report_answer(err, report));
+    print_words(report);
     TRY(print_training(err, report));
     print_legend(report);
     TRY(report_main_quantizer(err, report));
@@ -268,30 +266,30 @@ cleanup:
     return status;
 }
 
-int report_print(struct error *err, FILE *out, const struct table *table,
+int report_print(struct error *err, FILE *out, const struct analysis *analysis,
                  const struct report_options *options)
 {
     int status = STATUS_OK;
-    struct effects *effects = NULL;
-    TRY(effects_open(err, table, &effects));
+    const struct effects *effects = analysis->effects;
     struct report report = {.out = out,
-                            .table = table,
+                            .analysis = analysis,
+                            .table = analysis->table,
                             .effects = effects,
                             .full = options != NULL && options->full,
-                            .last = table->checkpoints - 1};
-    TRY(choose_quantizer(err, table, options != NULL ? options->quantizer : NULL,
-                         &report.quantizer));
+                            .quantizer = analysis->quantizer,
+                            .last = analysis->checkpoint};
     for (int s = 0; s < effects->settings; s++) {
         report.done += effects->setting[s].cells[CELL_DONE];
-        report.keys |= s != effects->base && text_width(effects->setting[s].label) > LABEL_WIDTH;
+    }
+    for (int s = report_next(&report, effects->base); s < effects->settings;
+         s = report_next(&report, s)) {
+        report.keys |= text_width(effects->setting[s].label) > LABEL_WIDTH;
     }
     print_heading(&report);
-    print_words(&report);
     TRY(print_answer(err, &report));
     TRY(report_limits(err, &report));
     CHECK(err, fflush(out) == 0 && !ferror(out), STATUS_FAILED, "the report cannot be written: %s",
           strerror(errno));
 cleanup:
-    effects_free(effects);
     return status;
 }

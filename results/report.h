@@ -9,16 +9,14 @@
 #include <stdio.h>
 
 #include "jobs/error.h"
-#include "results/table.h"
+#include "results/analysis.h"
 
 struct report_options {
-    bool full;             /* also effects per size, and effects at every checkpoint */
-    const char *quantizer; /* of the main table; NULL: w8a8, or the first if the study has none */
+    bool full; /* also effects per size, at every checkpoint, and of a fraction's settings */
 };
 
-/* Print the report of `table` to `out`. STATUS_FAILED if the table is empty or contradicts itself or `out` cannot be
- * written, STATUS_USAGE if the table has no quantizer of that name. `options` may be NULL. */
-int report_print(struct error *err, FILE *out, const struct table *table,
+/* Print the report of an analysis, for its quantizer, to `out`. STATUS_FAILED if `out` cannot be written. `options` may be NULL. */
+int report_print(struct error *err, FILE *out, const struct analysis *analysis,
                  const struct report_options *options);
 
 #endif

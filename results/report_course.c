@@ -82,9 +82,11 @@ static int print_early_effects(struct error *err, const struct report *report)
     TRY(open_by_checkpoint(err, report, "setting", &columns));
     char name[CELL_LABEL];
     for (int q = 0; q < report->table->quantizers; q++) {
-        for (int s = effects->base + 1; s < effects->settings && has_early(report, q); s++) {
+        for (int s = report_next(report, effects->base);
+             s < effects->settings && has_early(report, q); s = report_next(report, s)) {
             text_table_add(columns, "%s",
-                           s == effects->base + 1 ? report->table->quantizer[q] : "");
+                           s == report_next(report, effects->base) ? report->table->quantizer[q]
+                                                                   : "");
             text_table_add(columns, "%s", report_setting(report, s, name));
             for (int k = 0; k <= report->last; k++) {
                 struct effect kl = effects_of(effects, s, RESPONSE_LOG_KL, q, k, EFFECTS_ALL_SIZES);
@@ -147,13 +149,14 @@ int report_sizes(struct error *err, const struct report *report)
     TEXT_ADD_HEAD(columns, head);
     char name[CELL_LABEL];
     for (int q = 0; q < report->table->quantizers; q++) {
-        for (int s = effects->base + 1; s < effects->settings; s++) {
+        for (int s = report_next(report, effects->base); s < effects->settings;
+             s = report_next(report, s)) {
             for (int z = 0; z < effects->sizes; z++) {
                 struct effect kl = effects_of(effects, s, RESPONSE_LOG_KL, q, report->last, z);
                 struct effect delta =
                     effects_of(effects, s, RESPONSE_DELTA_LOSS, q, report->last, z);
                 struct effect loss = effects_of(effects, s, RESPONSE_LOSS, q, report->last, z);
-                bool first = z == 0 && s == effects->base + 1;
+                bool first = z == 0 && s == report_next(report, effects->base);
                 text_table_add(columns, "%s", first ? report->table->quantizer[q] : "");
                 text_table_add(columns, "%s", z == 0 ? report_setting(report, s, name) : "");
                 text_table_add(columns, "%s", effects->size[z].name);

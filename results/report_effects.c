@@ -234,7 +234,8 @@ static int print_effects(struct error *err, const struct report *report)
         "",        "degra-", "KL,",      REPORT_DELTA "loss,",  "loss,",
         "setting", "dation", "% [95 %]", REPORT_UNIT " [95 %]", REPORT_UNIT " [95 %]"};
     TEXT_ADD_HEAD(columns, head);
-    for (int s = effects->base + 1; s < effects->settings; s++) {
+    for (int s = report_next(report, effects->base); s < effects->settings;
+         s = report_next(report, s)) {
         struct effect effect[3];
         for (int r = 0; r < 3; r++) {
             static const enum response responses[] = {RESPONSE_LOG_KL, RESPONSE_DELTA_LOSS,
@@ -262,7 +263,8 @@ static void note_effects(const struct report *report)
     struct effect least = {.pairs = INT_MAX, .sizes = INT_MAX, .least = INT_MAX};
     struct effect most = {0};
     int without = 0;
-    for (int s = effects->base + 1; s < effects->settings; s++) {
+    for (int s = report_next(report, effects->base); s < effects->settings;
+         s = report_next(report, s)) {
         char name[CELL_LABEL];
         struct effect kl = effects_of(effects, s, RESPONSE_LOG_KL, report->quantizer, report->last,
                                       EFFECTS_ALL_SIZES);
@@ -353,12 +355,14 @@ static int print_other_effects(struct error *err, const struct report *report)
     TEXT_ADD_HEAD(columns, head);
     char name[CELL_LABEL];
     for (int q = 0; q < table->quantizers; q++) {
-        for (int s = effects->base + 1; s < effects->settings && q != report->quantizer; s++) {
+        for (int s = report_next(report, effects->base);
+             s < effects->settings && q != report->quantizer; s = report_next(report, s)) {
             struct effect kl =
                 effects_of(effects, s, RESPONSE_LOG_KL, q, report->last, EFFECTS_ALL_SIZES);
             struct effect delta =
                 effects_of(effects, s, RESPONSE_DELTA_LOSS, q, report->last, EFFECTS_ALL_SIZES);
-            text_table_add(columns, "%s", s == effects->base + 1 ? table->quantizer[q] : "");
+            text_table_add(columns, "%s",
+                           s == report_next(report, effects->base) ? table->quantizer[q] : "");
             text_table_add(columns, "%s", report_setting(report, s, name));
             text_table_add(columns, "%s", report_word(&kl));
             text_table_add(columns, "%s", report_percent_interval(&kl.interval).s);
@@ -389,7 +393,8 @@ int report_other_quantizers(struct error *err, const struct report *report)
         TRY(print_other_effects(err, report));
     }
     for (int q = 0; q < report->table->quantizers; q++) {
-        for (int s = effects->base + 1; s < effects->settings && q != report->quantizer; s++) {
+        for (int s = report_next(report, effects->base);
+             s < effects->settings && q != report->quantizer; s = report_next(report, s)) {
             struct effect kl =
                 effects_of(effects, s, RESPONSE_LOG_KL, q, report->last, EFFECTS_ALL_SIZES);
             char name[CELL_LABEL];

@@ -30,7 +30,8 @@ static void say_undecided(const struct report *report)
     char undecided[LIST] = "";
     char without[LIST] = "";
     char name[CELL_LABEL];
-    for (int s = report->effects->base + 1; s < report->effects->settings; s++) {
+    for (int s = report_next(report, report->effects->base); s < report->effects->settings;
+         s = report_next(report, s)) {
         struct effect kl = effect_of(report, s, RESPONSE_LOG_KL);
         report_setting(report, s, name);
         if (kl.interval.df == 0) {
@@ -60,7 +61,8 @@ static void say_unmatched(const struct report *report)
 {
     char list[LIST] = "";
     char name[CELL_LABEL];
-    for (int s = report->effects->base + 1; s < report->effects->settings; s++) {
+    for (int s = report_next(report, report->effects->base); s < report->effects->settings;
+         s = report_next(report, s)) {
         struct effect loss = effect_of(report, s, RESPONSE_LOSS);
         if (interval_sign(&loss.interval) == 0) {
             continue;
@@ -83,7 +85,8 @@ static void say_tokens_differ(const struct report *report)
     const struct effects *effects = report->effects;
     char list[LIST] = "";
     char name[CELL_LABEL];
-    for (int s = effects->base + 1; s < effects->settings; s++) {
+    for (int s = report_next(report, effects->base); s < effects->settings;
+         s = report_next(report, s)) {
         for (int k = effects->start[s]; k < effects->start[s + 1]; k++) {
             int cell = effects->order[k];
             int base = effects->base_of[cell];
@@ -186,7 +189,8 @@ static void say_missing(const struct report *report)
 static void say_seeds(const struct report *report)
 {
     int most = 0;
-    for (int s = report->effects->base + 1; s < report->effects->settings; s++) {
+    for (int s = report_next(report, report->effects->base); s < report->effects->settings;
+         s = report_next(report, s)) {
         struct effect loss = effect_of(report, s, RESPONSE_LOSS);
         most = loss.most > most ? loss.most : most;
     }
@@ -228,7 +232,8 @@ static void say_instruction_sets(const struct report *report)
 static void say_always(const struct report *report)
 {
     int intervals = 0;
-    for (int s = report->effects->base + 1; s < report->effects->settings; s++) {
+    for (int s = report_next(report, report->effects->base); s < report->effects->settings;
+         s = report_next(report, s)) {
         for (int q = 0; q < report->table->quantizers; q++) {
             intervals +=
                 effects_of(report->effects, s, RESPONSE_LOG_KL, q, report->last, EFFECTS_ALL_SIZES)
@@ -236,21 +241,19 @@ static void say_always(const struct report *report)
         }
     }
     if (intervals > 1) {
-        text_say(report->out, LEAD,
-                 "Each interval stands for itself: of the %d intervals on KL above, about %s would "
-                 "exclude 0 by chance if no setting had any effect. Verdicts with simultaneous "
-                 "intervals are a separate analysis.",
-                 intervals, text_fixed(0.05 * intervals, 1, false).s);
+        text_say(
+            report->out, LEAD,
+            "Each interval stands for itself: of the %d intervals on KL above, about %s would "
+            "exclude 0 by chance if no setting had any effect. Only the intervals of the claims at "
+            "the top are simultaneous.",
+            intervals, text_fixed(0.05 * intervals, 1, false).s);
     }
-    if (strcmp(report->table->design, "fractional") != 0) {
+    if (!report->analysis->has_shares) {
         text_say(report->out, LEAD,
                  "Shares of variance (scale, optimization, interaction, seed noise) need the "
-                 "balanced design \"fractional\"; this one is \"%s\".",
+                 "balanced design \"fractional\" at two sizes and two seeds or more; this one is "
+                 "\"%s\".",
                  report->table->design);
-    } else {
-        text_wrap(report->out, LEAD,
-                  "This report prints effects only; the variance shares that the fractional design "
-                  "allows are a separate analysis.");
     }
     text_wrap(report->out, LEAD,
               "Effects are averages over the sizes of this study, on this text; nothing here "

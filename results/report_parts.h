@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "results/effects.h"
+#include "results/analysis.h"
 #include "results/text.h"
 
 /* KL, Δloss and effects on the loss are printed in 10⁻³ nats per token. */
@@ -15,7 +15,8 @@
 
 struct report {
     FILE *out;
-    const struct table *table;
+    const struct analysis *analysis;
+    const struct table *table; /* the analysis's, as are the effects */
     const struct effects *effects;
     bool full;
     int quantizer; /* of the main table */
@@ -23,6 +24,10 @@ struct report {
     bool keys;     /* labels of settings are too long for a table: S1, S2, … stand for them */
     int done;      /* finished cells */
 };
+
+/* The next setting after `setting` that tables show, the number of settings at the end. Those of a fraction are averaged in its
+ * main effects, and shown only in full. Begin with the base. */
+int report_next(const struct report *report, int setting);
 
 /* A setting's name in a table: its label, or its key. */
 const char *report_setting(const struct report *report, int setting, char name[CELL_LABEL]);
@@ -40,6 +45,9 @@ struct text report_milli_interval(const struct interval *interval);
 
 /* "9" or "8 of 9" pairs. */
 void report_add_pairs(struct text_table *table, const struct effect *effect);
+
+/* report_answer.c */
+int report_answer(struct error *err, const struct report *report);
 
 /* report_effects.c */
 int report_main_quantizer(struct error *err, const struct report *report);

@@ -104,9 +104,9 @@ static void test_effects_of_a_fraction(void **state)
         "total decay 0.005 − 0.5",
         "dropout 0.1 − 0",
         "clip none − 1",
-        "clip none − 1, at total decay 0.005 − at 0.5",
+        "clip none − 1, at total decay 0.005 − 0.5",
         "precision fp16 − bf16",
-        "precision fp16 − bf16, at total decay 0.005 − at 0.5",
+        "precision fp16 − bf16, at total decay 0.005 − 0.5",
         "slope per decade of parameters at 100 tokens per parameter",
     };
     assert_true(claims.from_fraction);
@@ -159,7 +159,7 @@ static void test_base_with_the_worse_levels(void **state)
     }
     assert_string_equal(claims.claim[H1].contrast, "total decay 0.007 − 0.7");
     assert_string_equal(claims.claim[H3B].contrast,
-                        "clip none − 0.5, at total decay 0.007 − at 0.7");
+                        "clip none − 0.5, at total decay 0.007 − 0.7");
     expect(&claims, H5, VERDICT_NOT_ASKED);
     fixture_close(study);
 }

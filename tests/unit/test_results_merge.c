@@ -1,9 +1,9 @@
 /* Several runs in one study.nc: shards, copies, other studies; and what cannot be merged. */
+#include "tests/unit/report_fixture.h"
 #include "tests/unit/results_fixture.h"
 
 #include "results/aggregate.h"
 #include "results/merge.h"
-#include "results/report.h"
 #include "results/studyread.h"
 #include "results/table.h"
 
@@ -215,7 +215,7 @@ static void shards(void **state)
     struct table *table = NULL;
     assert_ok(&f->err, table_read(&f->err, in(f, "out.nc", path), &table));
     FILE *out = open_memstream(&text, &size);
-    assert_ok(&f->err, report_print(&f->err, out, table, NULL));
+    assert_ok(&f->err, fixture_report(&f->err, out, table, NULL, false));
     fclose(out);
     assert_non_null(strstr(text, "6 done + 6 diverged") != NULL ? text : strstr(text, "Cells:"));
     free(text);

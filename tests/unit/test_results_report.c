@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "results/report.h"
 #include "results/text.h"
+#include "tests/unit/report_fixture.h"
 #include "tests/unit/table_fixture.h"
 
 /* 3 sizes × 4 settings × 3 seeds, 3 checkpoints, 3 quantizers; only w8a8 before the end. Setting 1 raises KL, 2 lowers it
@@ -33,14 +33,14 @@ static struct table *study(int sizes, int settings, int seeds)
     return table;
 }
 
-static char *print(const struct table *table, const struct report_options *options)
+static char *print(const struct table *table, const char *quantizer, bool full)
 {
     char *text = NULL;
     size_t size = 0;
     struct error err = {0};
     FILE *out = open_memstream(&text, &size);
     assert_non_null(out);
-    int status = report_print(&err, out, table, options);
+    int status = fixture_report(&err, out, table, quantizer, full);
     fclose(out);
     assert_string_equal(err.message, "");
     assert_int_equal(status, STATUS_OK);
@@ -133,7 +133,7 @@ static void test_complete_study(void **state)
 {
     (void)state;
     struct table *table = study(3, 4, 3);
-    char *text = print(table, NULL);
+    char *text = print(table, NULL, false);
     assert_readable(text);
     assert_has(text, "fixture: A study made for a test");
     assert_has(text, "Note: Provisional: made for a test.");
@@ -161,8 +161,7 @@ static void test_complete_study(void **state)
     free(limits);
     free(text);
 
-    const struct report_options full = {.full = true, .quantizer = "w4"};
-    text = print(table, &full);
+    text = print(table, "w4", true);
     assert_readable(text);
     assert_has(text, "Degradation under w4 at the end of training");
     assert_has(text, "Effects by size, end of training");
@@ -182,7 +181,7 @@ static void test_numbers(void **state)
         fixture_set(table, i, 0, 0, 2 + 1e-3 * shift, 1e-3 * exp(shift + i / 4 * log(2)),
                     1e-3 * shift);
     }
-    char *text = print(table, NULL);
+    char *text = print(table, NULL, false);
     assert_readable(text);
     /* 100·(exp(0.3 ± 0.30424) − 1) */
     assert_has(text, "+35.0 [\xe2\x88\x92"
@@ -202,7 +201,7 @@ static void test_losses_are_told(void **state)
     table->kl[(19 * 3 + 2) * 3] = 0;          /* size1, setting 2, w8a8 */
     table->kl[(20 * 3 + 2) * 3 + 1] = -1e-12; /* size1, setting 2, w4 */
     snprintf(table->isa[1], sizeof table->isa[1], "avx512");
-    char *text = print(table, NULL);
+    char *text = print(table, NULL, false);
     assert_readable(text);
     assert_has(text, "36 = 33 done + 1 diverged + 1 failed + 1 missing");
     assert_has(text, "setting=1: 2 of 9 pairs dropped (2: its run or the base's is missing, failed "
@@ -223,7 +222,7 @@ static void test_single_seed(void **state)
 {
     (void)state;
     struct table *table = study(3, 3, 1);
-    char *text = print(table, NULL);
+    char *text = print(table, NULL, false);
     assert_readable(text);
     assert_has(text, "setting=1  no interval");
     assert_has(text, "Effects without an interval: 2. One pair per size leaves no degrees of "
@@ -238,7 +237,7 @@ static void test_smallest_studies(void **state)
 {
     (void)state;
     struct table *table = study(1, 1, 1);
-    char *text = print(table, NULL);
+    char *text = print(table, NULL, false);
     assert_readable(text);
     assert_has(text, "The base recipe is the only setting");
     assert_has(text, "Slope per decade of parameters: none");
@@ -246,7 +245,7 @@ static void test_smallest_studies(void **state)
     free(text);
 
     table->cell[0].status = CELL_RUNNING;
-    text = print(table, NULL);
+    text = print(table, NULL, false);
     assert_readable(text);
     assert_has(text, "No cell is finished yet");
     assert_has(text, "base (1 running of 1)");
@@ -254,7 +253,7 @@ static void test_smallest_studies(void **state)
 
     table->cell[0].status = CELL_DONE;
     table->cell[0].base = false;
-    text = print(table, NULL);
+    text = print(table, NULL, false);
     assert_readable(text);
     assert_has(text, "no cells of a base recipe");
     free(text);
@@ -265,7 +264,7 @@ static void test_smallest_studies(void **state)
         table->kl[i] = table->delta_loss[i] = NAN;
         table->relative_loss_increase[i] = table->top1_agreement[i] = NAN;
     }
-    text = print(table, NULL);
+    text = print(table, NULL, false);
     assert_readable(text);
     assert_has(text, "setting=1  no pairs");
     assert_has(text, "4: the response was not measured or is not finite");
@@ -282,7 +281,7 @@ static void test_identical_setting(void **state)
             fixture_set(table, i, k, 0, 2, 1e-3 * (i % 3 + 1), 1e-4);
         }
     }
-    char *text = print(table, NULL);
+    char *text = print(table, NULL, false);
     assert_readable(text);
     assert_has(text, "setting=1  identical  0.0 [0.0, 0.0]");
     assert_lacks(text, "Undecided for w8a8");
@@ -307,8 +306,7 @@ static void test_awkward_names(void **state)
                      "e\033[31m-with-a-name-that-is-long-enough-to-break-a-table");
         }
     }
-    const struct report_options full = {.full = true};
-    char *text = print(table, &full);
+    char *text = print(table, NULL, true);
     assert_readable(text);
     assert_has(text, "S2   total_decay=0.005,dropout=0.1,grad_clip=none");
     assert_has(text, "gr\xc3\xb6\xc3\x9f"
@@ -330,8 +328,7 @@ static void test_extreme_values(void **state)
     table->loss[6 * 3 + 2] = 1e12;
     table->cell[7].tokens = NAN;
     table->unigram_entropy[0] = 1e-9; /* nothing learned at size0 */
-    const struct report_options full = {.full = true};
-    char *text = print(table, &full);
+    char *text = print(table, NULL, true);
     assert_readable(text);
     assert_has(text, "Warning: 2 of 2 sizes predict no better");
     free(text);
@@ -346,11 +343,11 @@ static void test_training_lengths(void **state)
         table->cell[i].tokens = 20 * table->cell[i].parameters * (i / 2 % 2 == 1 ? 2 : 1);
     }
     snprintf(table->design, sizeof table->design, "fractional");
-    char *text = print(table, NULL);
+    char *text = print(table, NULL, false);
     assert_readable(text);
     assert_has(text, "Other training lengths than the base's: setting=1.");
     assert_has(text, "Sizes are compared at about 20.0 tokens per parameter");
-    assert_has(text, "variance shares that the fractional design");
+    assert_has(text, "shares of the variance");
     free(text);
     fixture_free(table);
 }
@@ -361,23 +358,22 @@ static void test_refusals(void **state)
     struct error err = {0};
     struct table *table = study(1, 2, 2);
     FILE *out = fopen("/dev/null", "w");
-    const struct report_options unknown = {.quantizer = "w9"};
-    assert_int_equal(report_print(&err, out, table, &unknown), STATUS_USAGE);
+    assert_int_equal(fixture_report(&err, out, table, "w9", false), STATUS_USAGE);
     assert_has(err.message, "no quantizer \"w9\"; it has w8a8, w4, w3");
     error_clear(&err);
-    assert_int_equal(report_print(&err, out, NULL, NULL), STATUS_FAILED);
+    assert_int_equal(fixture_report(&err, out, NULL, NULL, false), STATUS_FAILED);
     assert_has(err.message, "no table");
     error_clear(&err);
     struct table empty = *table;
     empty.cells = 0;
-    assert_int_equal(report_print(&err, out, &empty, NULL), STATUS_FAILED);
+    assert_int_equal(fixture_report(&err, out, &empty, NULL, false), STATUS_FAILED);
     assert_has(err.message, "no cells");
     fclose(out);
 
     error_clear(&err);
     out = fopen("/dev/full", "w");
     if (out != NULL) {
-        assert_int_equal(report_print(&err, out, table, NULL), STATUS_FAILED);
+        assert_int_equal(fixture_report(&err, out, table, NULL, false), STATUS_FAILED);
         assert_has(err.message, "cannot be written");
         fclose(out);
     }
@@ -451,7 +447,7 @@ static void test_ranking(void **state)
         table->kl[i * 3 + 1] = isnan(table->kl[i * 3]) ? NAN : kl;
         table->kl[i * 3 + 2] = NAN;
     }
-    char *text = print(table, NULL);
+    char *text = print(table, NULL, false);
     char *at = strstr(text, "Quantizers by degradation");
     assert_non_null(at);
     char *first = strstr(at, "1  w8a8"), *second = strstr(at, "2  w3");

@@ -1,10 +1,10 @@
 /* Tasks in a report and in explain, and McNemar's test. */
+#include "tests/unit/report_fixture.h"
 #include "tests/unit/results_fixture.h"
 
 #include "results/aggregate.h"
 #include "results/explain_record.h"
 #include "results/mcnemar.h"
-#include "results/report.h"
 #include "results/table.h"
 
 static void mcnemar(void **state)
@@ -66,7 +66,7 @@ static void in_report(void **state)
     assert_string_equal(table->task[1], "second");
     assert_true(table->task_items[0] == 5 && table->task_items[1] == 3);
     FILE *out = open_memstream(&text, &size);
-    assert_ok(&f->err, report_print(&f->err, out, table, NULL));
+    assert_ok(&f->err, fixture_report(&f->err, out, table, NULL, false));
     fclose(out);
     expect(text, "Tasks: base recipe");
     expect(text, "62.5 \xc2\xb1 1.5"); /* accuracy, whatever the number of cells */
