@@ -46,7 +46,7 @@ struct shares {
 int shares_of(struct error *err, const struct anova *anova, int draws, struct shares *shares);
 
 /* λ with P(χ'²(df, λ) ≤ x) = Φ(z), continued below 0 as said above. By saddlepoint: that probability is within 0.011 of
- * Φ(z) with one df, 0.005 with two, 0.0003 with 15, and in the outer 2.5 % within 0.0015. */
+ * Φ(z) with one df, 0.005 with two, 0.0003 with 15, and in the outer 2.5 % within 0.0025. */
 double noncentral_lambda(double x, double df, double z);
 
 const char *
