@@ -21,24 +21,30 @@ static inline double fixture_or(double value, double other)
     return isnan(value) ? other : value;
 }
 
-/* Write the recipe into the cells of a setting; λ is what gives Λ at the run's rate and length. */
+/* Write a cell's recipe at a size; λ is what gives Λ at the run's rate and length. */
+static inline void fixture_recipe_cell(struct table_cell *cell, int size,
+                                       struct fixture_recipe recipe)
+{
+    cell->total_decay = fixture_or(recipe.total_decay, 0.5);
+    cell->dropout = fixture_or(recipe.dropout, 0);
+    cell->grad_clip = fixture_or(recipe.grad_clip, 1);
+    cell->learning_rate = 0.01 / (1 + size) * fixture_or(recipe.rate_factor, 1);
+    cell->tokens = fixture_or(recipe.tokens, 2e6);
+    cell->precision = recipe.precision < 0 ? PRECISION_BF16 : (enum precision)recipe.precision;
+    cell->schedule = recipe.schedule < 0 ? SCHEDULE_COSINE : (enum schedule)recipe.schedule;
+    double mean_rate = cell->schedule == SCHEDULE_COSINE ? 0.5 : 1;
+    cell->weight_decay =
+        cell->total_decay / (cell->learning_rate * mean_rate * cell->tokens / 2048);
+}
+
+/* Into all cells of a setting. */
 static inline void fixture_recipe(struct table *table, int sizes, int settings, int seeds,
                                   int setting, struct fixture_recipe recipe)
 {
     for (int size = 0; size < sizes; size++) {
         for (int k = 0; k < seeds; k++) {
-            struct table_cell *cell = &table->cell[(size * settings + setting) * seeds + k];
-            cell->total_decay = fixture_or(recipe.total_decay, 0.5);
-            cell->dropout = fixture_or(recipe.dropout, 0);
-            cell->grad_clip = fixture_or(recipe.grad_clip, 1);
-            cell->learning_rate = 0.01 / (1 + size) * fixture_or(recipe.rate_factor, 1);
-            cell->tokens = fixture_or(recipe.tokens, 2e6);
-            cell->precision =
-                recipe.precision < 0 ? PRECISION_BF16 : (enum precision)recipe.precision;
-            cell->schedule = recipe.schedule < 0 ? SCHEDULE_COSINE : (enum schedule)recipe.schedule;
-            double mean_rate = cell->schedule == SCHEDULE_COSINE ? 0.5 : 1;
-            cell->weight_decay =
-                cell->total_decay / (cell->learning_rate * mean_rate * cell->tokens / 2048);
+            fixture_recipe_cell(&table->cell[(size * settings + setting) * seeds + k], size,
+                                recipe);
         }
     }
 }
