@@ -17,7 +17,8 @@ static int compare_rungs(const void *a, const void *b)
 {
     const struct rung *x = a;
     const struct rung *y = b;
-    return (x->loss > y->loss) - (x->loss < y->loss);
+    int order = (x->loss > y->loss) - (x->loss < y->loss);
+    return order != 0 ? order : (x->y > y->y) - (x->y < y->y);
 }
 
 /* NaN beyond the curve's ends, or if it has not two. */

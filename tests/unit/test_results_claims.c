@@ -243,7 +243,7 @@ static void test_per_size(void **state)
 static void test_size_p_is_one_way(void **state)
 {
     (void)state;
-    /* pairs: dropout − base of size 0: 1, 2, 3; of size 1: 2, 4, 6 and a block without a value */
+    /* pairs: dropout − base of size 0: 8, 9, 10; of size 1: 9, 11, 13 and a block without a value */
     struct table *table = fixture_table(2, 2, 4, 1, 1);
     struct fixture_recipe base = FIXTURE_BASE, dropout = FIXTURE_BASE;
     dropout.dropout = 0.1;
@@ -253,13 +253,13 @@ static void test_size_p_is_one_way(void **state)
     for (int s = 0; s < 2; s++) {
         for (int k = 0; k < 3 + s; k++) {
             study->y[fixture_cell(study, 0, s, k)] = 10 * k;
-            study->y[fixture_cell(study, 1, s, k)] = 10 * k + (s + 1.0) * (k + 1);
+            study->y[fixture_cell(study, 1, s, k)] = 10 * k + 7 + (s + 1.0) * (k + 1);
         }
     }
     study->y[fixture_cell(study, 1, 1, 3)] = NAN;
     struct claims claims;
     judge(study, &claims);
-    /* means 2 and 4, within 2 + 8 on 4 df: F = (3·1 + 3·1)/(10/4) = 2.4, p = P(|t(4)| > √2.4) */
+    /* means 9 and 11, within 2 + 8 on 4 df: F = (3·1 + 3·1)/(10/4) = 2.4, p = P(|t(4)| > √2.4) */
     assert_near(claims.claim[H2].size_p, 0.196261, 2e-6);
     assert_int_equal(claims.claim[H2].effect.incomplete, 2);
     fixture_close(study);

@@ -148,6 +148,21 @@ static void test_supported(void **state)
     fixture_close(study);
 }
 
+/* Recipes in the same order everywhere: a finite z, and the ceiling that so few recipes allow. */
+static void test_perfect(void **state)
+{
+    (void)state;
+    struct fixture_study *study = fixture_open(recipes_table(1, 6, 2, 2));
+    for (int i = 0; i < study->table->cells; i++) {
+        set(study, i, 0, study->effects->setting_of[i]);
+        set(study, i, 1, 2 * study->effects->setting_of[i]);
+    }
+    struct early early = look(study, 50);
+    assert_near(early.point[0].rho.estimate, 1 - 6.0 / (6 * 35), 1e-12);
+    assert_near(early.point[1].rho.high, 1 - 6.0 / (6 * 35), 1e-12);
+    fixture_close(study);
+}
+
 /* Ties: ranks within a resample are average ranks, as spearman's of the same resample. */
 static void test_ties(void **state)
 {
@@ -248,15 +263,11 @@ static void test_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spearman),
-        cmocka_unit_test(test_rank),
-        cmocka_unit_test(test_estimate),
-        cmocka_unit_test(test_supported),
-        cmocka_unit_test(test_ties),
-        cmocka_unit_test(test_which_recipes),
-        cmocka_unit_test(test_block_that_has_begun),
-        cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_spearman),      cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_estimate),      cmocka_unit_test(test_supported),
+        cmocka_unit_test(test_perfect),       cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_which_recipes), cmocka_unit_test(test_block_that_has_begun),
+        cmocka_unit_test(test_unknown),       cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

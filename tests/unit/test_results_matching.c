@@ -116,6 +116,23 @@ static void test_means_where_rungs_lack(void **state)
     fixture_close(study);
 }
 
+/* Two rungs of the same loss: no division by zero. */
+static void test_equal_losses(void **state)
+{
+    (void)state;
+    struct fixture_study *study = ladder_study(1, 1, 2);
+    set(study, 0, 0, 0, 2, 1);
+    set(study, 1, 0, 0, 2, 2);
+    set(study, 2, 0, 0, 2, 5);
+    double out[3];
+    int outside = -1;
+    assert_int_equal(
+        matching_residuals(&study->err, study->design, study->y, study->loss, out, &outside),
+        STATUS_OK);
+    assert_near(residual(study, out, 2, 0, 0), 5 - 1.5, 1e-12);
+    fixture_close(study);
+}
+
 /* A size with one rung has no ladder. */
 static void test_one_rung(void **state)
 {
@@ -296,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_interpolates_within_seed),
         cmocka_unit_test(test_nothing_beyond_the_ladder),
         cmocka_unit_test(test_means_where_rungs_lack),
+        cmocka_unit_test(test_equal_losses),
         cmocka_unit_test(test_one_rung),
         cmocka_unit_test(test_exact_plane),
         cmocka_unit_test(test_equals_slope_of_block_means),
