@@ -15,7 +15,7 @@
  * for each error, E* = SS/χ²*, and a probability U for each term, and solves P(χ'²(df_T, λ) ≤ SS_T/E_T*) = U
  * for λ; V_T* = λ·E_T* / N. For U > P(χ²(df_T) ≤ SS_T/E_T*) there is no λ ≥ 0: the solution is continued along its
  * slope at λ = 0, down to −df_T, so that a term that is nothing does not push the other shares down. The interval holds the
- * central 95 % of the draws' shares. tests/bench/planted.c measures that these intervals cover. At the boundary: of a share that is 0 the interval lies above 0 in 2.5 % of studies, and it may begin below 0, as the
+ * central 95 % of the draws' shares. tests/bench/coverage.c measures that these intervals cover. At the boundary: of a share that is 0 the interval lies above 0 in 2.5 % of studies, and it may begin below 0, as the
  * estimate may; its upper end is at least 0. With cells missing the distributions hold approximately.
  */
 #ifndef RESULTS_SHARES_H

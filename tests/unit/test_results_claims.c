@@ -158,8 +158,7 @@ static void test_base_with_the_worse_levels(void **state)
         assert_near(claims.claim[h].effect.interval.estimate, expected[h], 1e-5);
     }
     assert_string_equal(claims.claim[H1].contrast, "total decay 0.007 − 0.7");
-    assert_string_equal(claims.claim[H3B].contrast,
-                        "clip none − 0.5, at total decay 0.007 − 0.7");
+    assert_string_equal(claims.claim[H3B].contrast, "clip none − 0.5, at total decay 0.007 − 0.7");
     expect(&claims, H5, VERDICT_NOT_ASKED);
     fixture_close(study);
 }

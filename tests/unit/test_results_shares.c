@@ -1,4 +1,4 @@
-/* Shares: estimates by hand, intervals by what they must obey. That they cover: build/planted. */
+/* Shares: estimates by hand, intervals by what they must obey. That they cover: build/coverage. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

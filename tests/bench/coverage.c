@@ -1,5 +1,5 @@
 /*
- * build/planted: do the intervals of the analysis cover what was planted? Studies from the mixed model of METHOD §6,
+ * build/coverage: do the intervals of the analysis cover what was planted? Studies from the mixed model of METHOD §6,
  *
  *     y = size + seed within size + effects + size × effects + noise,
  *
