@@ -357,6 +357,10 @@ int spec_cells(struct error *err, const struct spec *spec, struct cell **out, in
           "data.vocabulary",
           spec->path,
           spec->data.kind == DATA_PREPARED ? spec->source.file[0] : spec->source.tokenizer);
+    CHECK(err, spec->looks.count == 0 || spec->shard.count <= 1, STATUS_USAGE,
+          "%s: seeds: a look needs all cells of the study in one run, and this is shard %d/%d; run "
+          "it without shards (--array, --shard), or give seeds as a number",
+          spec->path, spec->shard.index, spec->shard.count);
     TRY(settings_of(err, spec, &settings));
     TRY(count_cells(err, spec, &settings, &most));
     while (slots < 2 * (unsigned)most) {

@@ -19,6 +19,7 @@ enum {
     SPEC_LEVELS = 16,
     SPEC_FILES = 64,
     SPEC_LIST = 1024,
+    SPEC_LOOKS = 16,
     SPEC_PATH = 1024,
 };
 
@@ -68,6 +69,16 @@ struct data_source {
     char file[SPEC_FILES][SPEC_PATH]; /* text or token files; prepared: the folder */
 };
 
+/* Adaptive replication (METHOD §6): seeds are added in whole blocks until the verdicts are decided. */
+struct spec_looks {
+    int count;             /* 0: the seeds are fixed */
+    int seeds[SPEC_LOOKS]; /* at each look, ascending */
+    uint64_t first;        /* seeds are first, first + 1, … */
+    double budget;         /* core-seconds that no added block may go beyond; 0: none */
+};
+
+enum { SPEC_LOOKS_TEXT = 8 * SPEC_LOOKS };
+
 struct spec_setting { /* levels that differ from the base; size -1 = all sizes */
     int size;
     int levels;
@@ -91,8 +102,9 @@ struct spec {
     struct level level[SPEC_FACTORS][SPEC_LEVELS];
     int settings;
     struct spec_setting *setting; /* owned; `cells`: those of design list, or beside any other */
-    int seeds;
+    int seeds; /* adaptive: those of the first look, or as many as have been reached */
     uint64_t seed[SPEC_SEEDS];
+    struct spec_looks looks;
     struct cell_model model;
     int64_t batch_tokens, micro_batch_tokens;
     struct cell_train train; /* warmup, cooldown, final_rate, betas, epsilon */
@@ -134,6 +146,12 @@ int spec_cells(struct error *err, const struct spec *spec, struct cell **cells, 
 /* The study as understood, every default written out, as YAML that spec_read accepts and that gives the
  * same cells. malloc'ed text; the caller frees it. */
 int spec_expanded(struct error *err, const struct spec *spec, char **text);
+
+/* Adaptive replication: the study has so many seeds now. */
+void spec_set_seeds(struct spec *spec, int seeds);
+
+/* "4, 6, 8" */
+const char *spec_looks_text(const struct spec_looks *looks, char text[SPEC_LOOKS_TEXT]);
 
 /* Index of the cell's size in the study's; 0 if it has none of that name. */
 int spec_size_of(const struct spec *spec, const struct cell *cell);

@@ -97,13 +97,31 @@ static void put_recipes(FILE *out, const struct spec *spec)
     }
 }
 
-static void put_train(FILE *out, const struct spec *spec)
+static void put_seeds(FILE *out, const struct spec *spec)
 {
-    fprintf(out, "seeds: [");
+    const struct spec_looks *looks = &spec->looks;
+    char text[SPEC_LOOKS_TEXT];
+    if (looks->count > 0) {
+        fprintf(out, "seeds: {looks: [%s], until: verdicts, first: %llu, reached: %d",
+                spec_looks_text(looks, text), (unsigned long long)looks->first, spec->seeds);
+        if (looks->budget > 0) {
+            fputs(", budget: ", out);
+            put_number(out, looks->budget);
+            fputc('s', out);
+        }
+        fputs("}\n", out);
+        return;
+    }
+    fputs("seeds: [", out);
     for (int i = 0; i < spec->seeds; i++) {
         fprintf(out, "%s%llu", i ? ", " : "", (unsigned long long)spec->seed[i]);
     }
-    fprintf(out, "]\ntrain:\n  batch_tokens: %lld\n  micro_batch_tokens: %lld\n",
+    fputs("]\n", out);
+}
+
+static void put_train(FILE *out, const struct spec *spec)
+{
+    fprintf(out, "train:\n  batch_tokens: %lld\n  micro_batch_tokens: %lld\n",
             (long long)spec->batch_tokens, (long long)spec->micro_batch_tokens);
     put_pair(out, "warmup", spec->train.warmup);
     put_pair(out, "cooldown", spec->train.cooldown);
@@ -272,6 +290,7 @@ static void put_all(FILE *out, const struct spec *spec, const char *folder)
             activation_name(spec->model.activation), spec->model.bias ? "true" : "false",
             spec->model.tied ? "true" : "false");
     put_recipes(out, spec);
+    put_seeds(out, spec);
     put_train(out, spec);
     put_evaluate(out, &spec->evaluate);
     put_tasks(out, spec, folder);

@@ -1,4 +1,4 @@
-/* The sizes and seeds of a study file. */
+/* The sizes of a study file. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -163,34 +163,6 @@ int spec_read_sizes(struct error *err, const struct yaml_field *root, struct spe
     for (int i = 0; i < count; i++) {
         yaml_field_item(&sizes, i, &item);
         TRY(read_size(err, &item, spec));
-    }
-cleanup:
-    return status;
-}
-
-int spec_read_seeds(struct error *err, const struct yaml_field *root, struct spec *spec)
-{
-    int status = STATUS_OK;
-    int64_t value = 0;
-    struct yaml_field seeds, item;
-    TRY(yaml_field_need(err, root, "seeds", "give their number, or a list of them", &seeds));
-    if (yaml_field_items(&seeds) < 0) { /* seeds: 3 */
-        TRY(yaml_field_integer(err, &seeds, 1, SPEC_SEEDS, &value));
-        spec->seeds = (int)value;
-        for (int i = 0; i < spec->seeds; i++) {
-            spec->seed[i] = (uint64_t)(i + 1);
-        }
-        goto cleanup;
-    }
-    TRY(yaml_field_list(err, &seeds, SPEC_SEEDS, &spec->seeds));
-    for (int i = 0; i < spec->seeds; i++) {
-        yaml_field_item(&seeds, i, &item);
-        TRY(yaml_field_integer(err, &item, 0, INT64_MAX, &value));
-        spec->seed[i] = (uint64_t)value;
-        for (int j = 0; j < i; j++) {
-            FIELD_CHECK(err, spec->seed[j] != spec->seed[i], &item,
-                        "seed %s was given already; keep one of the two", item.text);
-        }
     }
 cleanup:
     return status;

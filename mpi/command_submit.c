@@ -153,6 +153,10 @@ static int read_study(struct error *err, struct submission *s)
     CHECK(err, s->batch.shards == 0 || s->spec->shard.count == 0, STATUS_USAGE,
           "%s: the study file is a shard already; take out its line \"shard\" or --array",
           s->study);
+    CHECK(err, s->batch.shards <= 1 || s->spec->looks.count == 0, STATUS_USAGE,
+          "%s: seeds: a look needs all cells of the study in one run; leave out --array, or give "
+          "seeds as a number",
+          s->study);
     TRY(spec_relocated(err, s->spec, &relocated));
     free(s->spec->text);
     s->spec->text = relocated;

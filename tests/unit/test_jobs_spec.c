@@ -247,6 +247,47 @@ static void seeds(void **state)
     free(list);
 }
 
+/* The first look's seeds; those of a later one are the same and more. */
+static void looks(void **state)
+{
+    (void)state;
+#define ONE_SIZE                                                                                   \
+    "sizes: [{layers: 2, d_model: 16, heads: 2, context: 32, learning_rate: 8.0e-3}]\n"            \
+    "data: {files: [text.txt]}\nbase: {tokens: 65536}\nfactors: {dropout: [0.1]}\n"
+    struct error err = {0};
+    char text[SPEC_LOOKS_TEXT];
+    int count = 0, fixed = 0, more = 0;
+    struct spec *spec = fixture_study(
+        ONE_SIZE "seeds: {looks: [4, 6, 16], until: verdicts, first: 101, budget: 1h30min}\n");
+    assert_int_equal(spec->looks.count, 3);
+    assert_int_equal(spec->looks.seeds[2], 16);
+    assert_true(spec->looks.budget == 5400);
+    assert_int_equal(spec->seeds, 4);
+    assert_int_equal(spec->seed[0], 101);
+    assert_string_equal(spec_looks_text(&spec->looks, text), "4, 6, 16");
+    struct cell *cells = NULL, *later = NULL;
+    struct cell *same = fixture_cells(ONE_SIZE "seeds: [101, 102, 103, 104]\n", &fixed);
+    assert_int_equal(spec_cells(&err, spec, &cells, &count), STATUS_OK);
+    assert_int_equal(count, 8);
+    assert_int_equal(count, fixed);
+    spec_set_seeds(spec, 6);
+    assert_int_equal(spec_cells(&err, spec, &later, &more), STATUS_OK);
+    assert_int_equal(more, 12);
+    for (int i = 0; i < count; i++) {
+        assert_string_equal(cells[i].id, same[i].id);
+        assert_string_equal(cells[i].id, later[i / 4 * 6 + i % 4].id);
+        assert_int_equal(later[i].number, i);
+    }
+    assert_int_equal(later[11].seed, 106);
+    spec->shard = (struct shard){1, 2};
+    free(cells);
+    assert_int_equal(spec_cells(&err, spec, &cells, &count), STATUS_USAGE);
+    assert_non_null(strstr(err.message, "shard 1/2"));
+    free(later);
+    free(same);
+    spec_free(spec);
+}
+
 /* Designs ===================================================================================== */
 
 #define TWO_SIZES                                                                                  \
@@ -468,6 +509,9 @@ static void expansion(void **state)
         "{weights: nf4, activations: fp8, transform: smooth}, {weights: int8, "
         "activations: int8, outliers: std, name: std}, {weights: int3}]\n"
         "evaluate: {early_quantizers: [mine]}\n",
+        "sizes: [{layers: 2, d_model: 16, heads: 2, context: 32, learning_rate: 8.0e-3}]\n"
+        "data: {files: [text.txt]}\nbase: {tokens: 65536}\n"
+        "seeds: {looks: [2, 5, 9], first: 0, budget: 0.1h, reached: 5}\n",
         TWO_SIZES "factors: {dropout: [0.1]}\ncells: [{}, {size: 2x32, tokens: 131072}, {dropout: "
                   "0.1, grad_clip: none}]\n",
     };
@@ -565,6 +609,7 @@ int main(void)
         cmocka_unit_test(tokens_and_rates),
         cmocka_unit_test(either_decay_is_the_same_cell),
         cmocka_unit_test(seeds),
+        cmocka_unit_test(looks),
         cmocka_unit_test(base_levels_are_the_base),
         cmocka_unit_test(factorial),
         cmocka_unit_test(list),
