@@ -1,3 +1,4 @@
+#include <math.h>
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 #endif
 
 #include "jobs/plan.h"
+#include "jobs/plan_text.h"
 #include "mpi/cli.h"
 #include "mpi/commands.h"
 #include "mpi/forecast.h"
@@ -51,6 +53,64 @@ cleanup:
     return status;
 }
 
+/* Seconds and core-seconds of a look's new cells. */
+static int add_block(struct error *err, const struct spec *spec, const struct plan_machine *machine,
+                     int *count, double *seconds, double *core_seconds)
+{
+    int status = STATUS_OK;
+    struct cell *cells = NULL;
+    struct plan *plan = NULL;
+    struct plan_interval *interval = NULL;
+    int intervals = 0, added = 0;
+    double makespan = 0;
+    TRY(spec_cells(err, spec, &cells, &added));
+    TRY(plan_create(err, spec, cells, added, machine, &plan));
+    TRY(make_schedule(err, plan, &interval, &intervals));
+    for (int i = 0; i < intervals; i++) {
+        makespan = fmax(makespan, interval[i].end);
+        *core_seconds += (interval[i].end - interval[i].start) * interval[i].ranks;
+    }
+    *seconds += makespan;
+    *count += added;
+cleanup:
+    free(interval);
+    plan_free(plan);
+    free(cells);
+    return status;
+}
+
+/* What the study costs if it ends at each of its looks. */
+static int show_looks(struct error *err, struct spec *spec, const struct plan_machine *machine)
+{
+    int status = STATUS_OK;
+    const struct spec_looks looks = spec->looks;
+    double seconds = 0, core_seconds = 0;
+    int cells = 0, seeds = 0;
+    char budget[PLAN_TEXT] = "";
+    printf("\nBy number of seeds, until the verdicts are decided; above is the first look\n"
+           "%8s %10s %14s %14s\n",
+           "seeds", "cells", "core-hours", "time to here");
+    for (int i = 0; i < looks.count; i++) {
+        char text[PLAN_TEXT];
+        spec->looks.first = looks.first + (uint64_t)seeds;
+        spec_set_seeds(spec, looks.seeds[i] - seeds);
+        seeds = looks.seeds[i];
+        TRY(add_block(err, spec, machine, &cells, &seconds, &core_seconds));
+        printf("%8d %10d %14.3g %14s\n", seeds, cells, core_seconds / 3600,
+               plan_time(seconds, text));
+    }
+    if (looks.budget > 0) {
+        printf("No seeds are added that would go beyond %s of all cores together\n",
+               plan_time(looks.budget, budget));
+    }
+    CHECK(err, fflush(stdout) == 0 && !ferror(stdout), STATUS_FAILED,
+          "plan: cannot write the output");
+cleanup:
+    spec->looks = looks;
+    spec_set_seeds(spec, looks.seeds[0]);
+    return status;
+}
+
 static int show(struct error *err, struct spec *spec, const struct cell *cells, int count,
                 const struct plan_machine *machine)
 {
@@ -66,6 +126,9 @@ static int show(struct error *err, struct spec *spec, const struct cell *cells, 
     CHECK(err, plan->refused == 0, STATUS_FAILED,
           "%s: %d of %d sizes do not fit %d worker%s; the reasons are above", spec->path,
           plan->refused, spec->sizes, plan->workers, plan->workers == 1 ? "" : "s");
+    if (spec->looks.count > 0) {
+        TRY(show_looks(err, spec, machine));
+    }
 cleanup:
     free(interval);
     plan_free(plan);
@@ -161,7 +224,8 @@ int command_plan(struct error *err, int argc, char **argv)
     }
     TRY(spec_cells(err, spec, &cells, &count));
     if (check) {
-        printf("%s: %d cells, nothing to complain about\n", study, count);
+        printf("%s: %d cells%s, nothing to complain about\n", study, count,
+               spec->looks.count > 0 ? " at the first look" : "");
         goto cleanup;
     }
     machine.rates = machine.gflops > 0 ? "given" : NULL;

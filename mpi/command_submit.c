@@ -187,7 +187,7 @@ cleanup:
 }
 
 /* Set up `folder` as the run's, or find it as that. */
-static int open_run(struct error *err, const struct spec *spec, const char *folder)
+static int open_run(struct error *err, struct spec *spec, const char *folder)
 {
     int status = STATUS_OK;
     struct rundir *dir = NULL;

@@ -244,6 +244,11 @@ static int conduct(struct error *err, struct coordinator *c)
         TRY(stop_after_failure(err, c));
         TRY(hand_out(err, c));
         TRY(commit(err, c));
+        if (c->peers->busy == 0 && !c->stopping && session_look_due(c->session)) {
+            session_look(&c->failure, c->session); /* the workers wait */
+            TRY(stop_after_failure(err, c));
+            continue;
+        }
         if (c->peers->busy == 0 && (c->stopping || session_exhausted(c->session))) {
             break;
         }

@@ -100,6 +100,10 @@ static int run_cells(struct error *err, struct serial *serial, struct executor *
         int member = 0;
         char file[SPEC_PATH + 64];
         TRY(session_next(err, serial->session, &next, &member));
+        if (next.cell == NULL && session_look_due(serial->session)) {
+            TRY(session_look(err, serial->session));
+            continue;
+        }
         if (next.cell == NULL) {
             break;
         }

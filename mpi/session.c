@@ -42,7 +42,7 @@ bool session_exhausted(const struct session *s)
 bool session_finished(const struct session *s)
 {
     return scheduler_count(s->scheduler, CELL_PENDING) == 0 &&
-           scheduler_count(s->scheduler, CELL_RUNNING) == 0;
+           scheduler_count(s->scheduler, CELL_RUNNING) == 0 && !session_look_due(s);
 }
 
 bool session_may_pass(const char *message)

@@ -5,7 +5,7 @@
  *
  *     session_open ─ session_finished? ─ session_start
  *         ─ { session_ready, session_next, session_progress, session_result, session_lost,
- *             session_commit, session_tick, session_stop_wanted }
+ *             session_commit, session_look, session_tick, session_stop_wanted }
  *         ─ session_close
  *
  * What happens becomes durable with the next session_commit, many events together: only then does a
@@ -43,7 +43,7 @@ session_pace(const struct session *session); /* with the options' overrides */
 const struct cell *session_first_cell(const struct session *session); /* all share its cell.data */
 const char *session_folder(const struct session *session);
 
-/* Is there nothing to run? Also when cells were given up. */
+/* Is there nothing to run, and no look to take? Also when cells were given up. */
 bool session_finished(const struct session *session);
 
 /* Record that a run begins. */
@@ -69,6 +69,13 @@ int session_next(struct error *err, struct session *session, struct session_next
 /* Is there nothing more to hand out, whatever the workers that are busy or still to come? None is pending, or none may
  * be begun so near the deadline, or all need more workers than are left. */
 bool session_exhausted(const struct session *session);
+
+/* Is it time to look at the results (adaptive replication)? All cells are finished and the look was not taken yet. */
+bool session_look_due(const struct session *session);
+
+/* Take the look that is due: study.nc, the verdicts, the decision in the journal; then session_next has the cells that it adds,
+ * if it does. All workers must be idle; what session_next gave before is no longer valid. It takes as long as study.nc does. */
+int session_look(struct error *err, struct session *session);
 
 /* News of the running cell from its leader; or the worker just lives. */
 int session_progress(struct error *err, struct session *session, int cell,

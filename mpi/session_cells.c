@@ -185,6 +185,7 @@ int session_lost(struct error *err, struct session *s, int cell, const struct se
     deaths = id != NULL ? rundir_find(s->dir, id)->deaths : 0;
 cleanup:
     scheduler_retire(s->scheduler, loss->worker);
+    s->lost[loss->worker] = true;
     session_show_lost(s, loss->worker, cell,
                       is_quarantined(loss, deaths) ? CELL_QUARANTINED : CELL_PENDING, deaths,
                       loss->reason);

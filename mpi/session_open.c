@@ -49,7 +49,7 @@ cleanup:
     return status;
 }
 
-static int make_scheduler(struct error *err, struct session *s)
+int session_schedule(struct error *err, struct session *s)
 {
     int status = STATUS_OK;
     struct scheduler_item *item = calloc((size_t)s->cells + 1, sizeof *item);
@@ -138,6 +138,7 @@ void session_free(struct session *s)
         stop_close(&s->stop);
         free(s->cell);
         free(s->live);
+        free(s->lost);
         free(s->mate);
         free(s->since);
         free(s->end);
@@ -195,22 +196,30 @@ int session_open(struct error *err, const struct run_options *options, int ranks
     TRY(stop_open(err, options->deadline, options->margin, &s->stop));
     TRY(read_study(err, s, options));
     s->live = calloc((size_t)s->workers, sizeof *s->live);
+    s->lost = calloc((size_t)s->workers, sizeof *s->lost);
     s->mate = calloc((size_t)s->workers, sizeof *s->mate);
     s->since = calloc((size_t)s->workers, sizeof *s->since);
     s->end = calloc(SESSION_BATCH + 2 * (size_t)s->workers, sizeof *s->end);
     s->begun = calloc(SESSION_BATCH + 2 * (size_t)s->workers, sizeof *s->begun);
     CHECK(err,
-          s->live != NULL && s->mate != NULL && s->since != NULL && s->end != NULL &&
-              s->begun != NULL,
+          s->live != NULL && s->lost != NULL && s->mate != NULL && s->since != NULL &&
+              s->end != NULL && s->begun != NULL,
           STATUS_FAILED, "out of memory for %d workers", s->workers);
     for (int w = 0; w < s->workers; w++) {
         s->live[w].worker = worker_rank(s, w);
         s->live[w].heard = clock_unix();
     }
-    TRY(make_scheduler(err, s));
+    TRY(session_schedule(err, s));
+    const int seeds = s->spec->seeds;
     TRY(rundir_open(err, options->out, s->spec, &s->dir));
     rundir_batch(s->dir, true);
+    if (s->spec->seeds != seeds) { /* looks of an earlier run have added some */
+        TRY(session_renew(err, s));
+    }
     TRY(session_adopt(err, s, options->retry_failed));
+    if (session_look_due(s)) {
+        TRY(session_look(err, s));
+    }
     *session = s;
     s = NULL;
 cleanup:

@@ -146,14 +146,19 @@ void session_show_failed(const struct session *s)
 
 void session_show_summary(const struct session *s)
 {
-    char took[CLOCK_DURATION], diverged[64] = "";
+    char took[CLOCK_DURATION], diverged[64] = "", text[LOOK_TEXT];
     int count = scheduler_count(s->scheduler, CELL_DIVERGED);
     clock_duration(clock_seconds() - s->started, took);
     if (count > 0) {
         snprintf(diverged, sizeof diverged, " (%d of them diverged, which is a result)", count);
     }
-    printf("study %s is finished: all %d cells%s; %s%s\nnext: ptqscale report %s\n", s->spec->name,
-           s->cells, diverged, s->ran ? "this run took " : "nothing to run", s->ran ? took : "",
-           rundir_path(s->dir));
+    const struct look *look = NULL;
+    const int looks = rundir_looks(s->dir, &look);
+    printf("study %s is finished: all %d cells%s; %s%s\n", s->spec->name, s->cells, diverged,
+           s->ran ? "this run took " : "nothing to run", s->ran ? took : "");
+    if (looks > 0) {
+        printf("looked at with %s\n", look_text(&look[looks - 1], text));
+    }
+    printf("next: ptqscale report %s\n", rundir_path(s->dir));
     fflush(stdout);
 }

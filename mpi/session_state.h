@@ -26,6 +26,7 @@ struct session {
     struct provenance provenance;
     struct display display;
     struct rundir_live *live; /* (workers) */
+    bool *lost;               /* (workers): given up for good */
     int *mate;                /* (workers): the next member of the worker's team, −1 = the last */
     double *since;            /* (workers): when it was given its cell */
     double busy;              /* seconds that workers had cells */
@@ -67,6 +68,12 @@ const char *session_label(const struct cell *cell, char text[SESSION_LABEL]);
 
 /* Finished cells need not run again, given-up ones are not to; of the rest the scheduler decides. */
 int session_adopt(struct error *err, struct session *session, bool retry_failed);
+
+/* Give the scheduler all cells, pending, and no workers. */
+int session_schedule(struct error *err, struct session *session);
+
+/* The study has got other seeds, while nobody works: its cells anew, pending, for the same workers. */
+int session_renew(struct error *err, struct session *session);
 
 /* Remove a finished cell's checkpoint: it only takes space. */
 void session_drop_checkpoint(const struct session *session, const char *id);

@@ -7,9 +7,11 @@
 #include <time.h>
 
 #include "jobs/version.h"
+#include "results/analysis.h"
 #include "results/cellfile_checked.h"
 #include "results/journal.h"
 #include "results/rundir_jobs.h"
+#include "results/spending.h"
 #include "results/studyfile.h"
 
 /* ---- global attributes ---- */
@@ -26,6 +28,38 @@ static char *data_files(const struct spec *spec)
         strcat(files, spec->source.file[i]);
     }
     return files;
+}
+
+/* How far adaptive replication has come, for the level of the report's intervals (results/table.h). */
+static int put_looks(struct error *err, const struct studyfile *study, const struct rundir *dir,
+                     const struct spec_looks *plan)
+{
+    int status = STATUS_OK;
+    struct spending spending[SPEC_LOOKS];
+    const struct look *look = NULL;
+    const int looks = rundir_looks(dir, &look);
+    char planned[SPEC_LOOKS_TEXT], seeds[16], level[40], spent[40];
+    if (plan->count == 0) {
+        goto cleanup;
+    }
+    spending_plan(plan, ANALYSIS_ALPHA, spending);
+    look = looks > 0 ? &look[looks - 1] : NULL;
+    snprintf(seeds, sizeof seeds, "%d", look != NULL ? look->seeds : 0);
+    snprintf(level, sizeof level, "%.17g", look != NULL ? look->level : spending[0].level);
+    snprintf(spent, sizeof spent, "%.17g", look != NULL ? look->spent : 0);
+    const char *const text[][2] = {
+        {"looks_planned", spec_looks_text(plan, planned)},
+        {"looks_seeds", seeds},
+        {"looks_level", level},
+        {"looks_spent", spent},
+        {"looks_decision", look != NULL ? look_decision_name(look->decision) : "none yet"},
+        {"looks_undecided", look != NULL ? look->undecided : ""},
+    };
+    for (size_t i = 0; i < sizeof text / sizeof text[0]; i++) {
+        TRY(studyfile_text(err, study, text[i][0], text[i][1]));
+    }
+cleanup:
+    return status;
 }
 
 static int put_globals(struct error *err, const struct studyfile *study, const struct rundir *dir,
@@ -84,6 +118,7 @@ static int put_globals(struct error *err, const struct studyfile *study, const s
     for (size_t i = 0; i < sizeof text / sizeof text[0]; i++) {
         TRY(studyfile_text(err, study, text[i][0], text[i][1]));
     }
+    TRY(put_looks(err, study, dir, &spec->looks));
 cleanup:
     free(history);
     free(expanded);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "results/holm.h"
+#include "results/spending.h"
 #include "results/text.h"
 
 enum { SHARE_DRAWS = 4000, EARLY_DRAWS = 1000 };
@@ -221,7 +222,8 @@ int analysis_open(struct error *err, const struct table *table,
     made->matched = calloc((size_t)table->cells, sizeof *made->matched);
     CHECK(err, made->log_kl != NULL && made->loss != NULL && made->matched != NULL, STATUS_FAILED,
           "out of memory for the analysis of %d cells", table->cells);
-    TRY(compute(err, made, options->alpha > 0 ? options->alpha : ANALYSIS_ALPHA));
+    TRY(compute(err, made,
+                options->alpha > 0 ? options->alpha : spending_level_of(table, ANALYSIS_ALPHA)));
     *analysis = made;
     made = NULL;
 cleanup:

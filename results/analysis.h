@@ -15,7 +15,8 @@
 
 struct analysis_options {
     const char *quantizer; /* NULL: w8a8, or the study's first */
-    double alpha;          /* of a confirmatory interval; 0: ANALYSIS_ALPHA */
+    double
+        alpha; /* of a confirmatory interval; 0: ANALYSIS_ALPHA, or the look's (spending_level_of) */
 };
 
 /* An exploratory effect on log KL of a quantizer: a factor of the fraction (not of the primary quantizer, whose are confirmatory), or

@@ -9,9 +9,11 @@
 #include "results/journal.h"
 
 /* How what the inputs say is joined where they differ. */
-static const struct {
+struct joined {
     const char *name, *between;
-} joined[] = {
+};
+
+static const struct joined joined[] = {
     {"Conventions", " "},
     {"title", "; "},
     {"summary", "\n"},
@@ -33,6 +35,12 @@ static const struct {
     {"corpus_fingerprint", ", "},
     {"corpus_files", ", "},
     {"corpus_cleaning", ", "},
+};
+
+/* The same, of adaptive replication: left out where no input has it. */
+static const struct joined looks[] = {
+    {"looks_planned", "; "}, {"looks_seeds", ", "},    {"looks_level", ", "},
+    {"looks_spent", ", "},   {"looks_decision", ", "}, {"looks_undecided", ", "},
 };
 
 /* The merged file is no shard: take the line "shard: 2/4" out of an expanded study. */
@@ -172,6 +180,14 @@ int merge_put_texts(struct error *err, struct studyfile *file, const struct merg
         if (strcmp(joined[i].name, "study_name") == 0) {
             studyfile_id(text, cells, count, id);
             TRY(studyfile_text(err, file, "id", id));
+        }
+        free(text);
+        text = NULL;
+    }
+    for (size_t i = 0; i < sizeof looks / sizeof looks[0]; i++) {
+        TRY(join(err, inputs, looks[i].name, looks[i].between, &text));
+        if (text[0] != '\0') {
+            TRY(studyfile_text(err, file, looks[i].name, text));
         }
         free(text);
         text = NULL;

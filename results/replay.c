@@ -129,9 +129,11 @@ static int replay_study(struct error *err, struct replay *replay, const struct j
 {
     int status = STATUS_OK;
     const char *format = journal_value(line, "format"), *name = journal_value(line, "name");
-    CHECK(err, format != NULL && (strcmp(format, REPLAY_FORMAT) == 0 || strcmp(format, "1") == 0),
+    CHECK(err,
+          format != NULL && (strcmp(format, REPLAY_FORMAT) == 0 ||
+                             strcmp(format, REPLAY_FORMAT_LOOKS) == 0 || strcmp(format, "1") == 0),
           STATUS_FAILED,
-          "the journal has format \"%s\", this program reads formats 1 to " REPLAY_FORMAT
+          "the journal has format \"%s\", this program reads formats 1 to " REPLAY_FORMAT_LOOKS
           ": use the version that wrote it",
           format == NULL ? "" : format);
     CHECK(err, name != NULL && name[0] != '\0' && strlen(name) < sizeof replay->study,
@@ -307,6 +309,50 @@ cleanup:
     return status;
 }
 
+void replay_plan(const struct spec_looks *looks, char *text, size_t size)
+{
+    char seeds[SPEC_LOOKS_TEXT];
+    snprintf(text, size, "%s from %llu", spec_looks_text(looks, seeds),
+             (unsigned long long)looks->first);
+}
+
+static int replay_look(struct error *err, struct replay *replay, const struct journal_line *line)
+{
+    int status = STATUS_OK;
+    struct look look = {0};
+    int decision = 0;
+    const char *word = journal_value(line, "decision"), *plan = journal_value(line, "plan");
+    const char *level = journal_value(line, "level"), *spent = journal_value(line, "spent");
+    TRY(integer_value(err, line, "seeds", &look.seeds));
+    TRY(integer_value(err, line, "next", &look.next));
+    TRY(integer_value(err, line, "asked", &look.asked));
+    while (decision < LOOK_DECISIONS &&
+           (word == NULL || strcmp(word, look_decision_name((enum look_decision)decision)) != 0)) {
+        decision++;
+    }
+    CHECK(err, decision < LOOK_DECISIONS, STATUS_FAILED,
+          "event look: decision=%s is not what a look decides", word == NULL ? "" : word);
+    look.decision = (enum look_decision)decision;
+    look.level = level != NULL ? strtod(level, NULL) : 0;
+    look.spent = spent != NULL ? strtod(spent, NULL) : 0;
+    copy_value(line, "undecided", look.undecided, sizeof look.undecided);
+    const struct look *last = replay->looks > 0 ? &replay->look[replay->looks - 1] : NULL;
+    const bool again = last != NULL && last->seeds == look.seeds && last->next == look.seeds;
+    CHECK(err,
+          look.seeds > 0 && look.seeds <= SPEC_SEEDS && look.next <= SPEC_SEEDS &&
+              (look.decision == LOOK_MORE) == (look.next > look.seeds) && look.next >= look.seeds &&
+              (again || last == NULL || last->next == look.seeds) && plan != NULL &&
+              (last == NULL || strcmp(plan, replay->plan) == 0) &&
+              (again || replay->looks < SPEC_LOOKS),
+          STATUS_FAILED, "event look: at %d seeds, then %d; the look before does not fit",
+          look.seeds, look.next);
+    copy_value(line, "plan", replay->plan, sizeof replay->plan);
+    replay->looks += !again;
+    replay->look[replay->looks - 1] = look;
+cleanup:
+    return status;
+}
+
 int replay_event(struct error *err, void *context, const struct journal_line *line)
 {
     int status = STATUS_OK;
@@ -333,6 +379,8 @@ int replay_event(struct error *err, void *context, const struct journal_line *li
         TRY(replay_quarantined(err, replay, line));
     } else if (strcmp(line->event, "retry") == 0) {
         TRY(replay_retry(err, replay, line));
+    } else if (strcmp(line->event, "look") == 0) {
+        TRY(replay_look(err, replay, line));
     } else if (strcmp(line->event, "stop") == 0) {
         replay_stop(replay);
         double took = seconds_value(line, "took");

@@ -126,12 +126,43 @@ cleanup:
     return status;
 }
 
+/* The seeds that the looks have reached. A plan that changes after a look does not keep its error rate. */
+static int adopt_looks(struct error *err, const struct rundir *dir, struct spec *spec)
+{
+    int status = STATUS_OK;
+    const struct replay *replay = &dir->replay;
+    char plan[sizeof replay->plan] = "a fixed number of seeds";
+    if (replay->looks == 0) {
+        goto cleanup;
+    }
+    if (spec->looks.count > 0) {
+        replay_plan(&spec->looks, plan, sizeof plan);
+    }
+    CHECK(err, strcmp(plan, replay->plan) == 0, STATUS_FAILED,
+          "%s: its results were looked at with seeds planned as %s, and the study file now has %s; "
+          "no error rate would be known, so give back that plan, or another --out",
+          dir->path, replay->plan, plan);
+    const int reached = replay->look[replay->looks - 1].next;
+    if (reached > spec->seeds) {
+        spec_set_seeds(spec, reached);
+    }
+cleanup:
+    return status;
+}
+
+int rundir_looks(const struct rundir *dir, const struct look **looks)
+{
+    *looks = dir->replay.look;
+    return dir->replay.looks;
+}
+
 /* study.yaml and study.expanded.yaml, and the event that says which text counts from here on. */
-static int rundir_put_study(struct error *err, struct rundir *dir, const struct spec *spec)
+int rundir_keep_study(struct error *err, struct rundir *dir, const struct spec *spec)
 {
     int status = STATUS_OK;
     char *expanded = NULL;
     char hash[17], shard[sizeof dir->replay.shard];
+    const char *format = spec->looks.count > 0 ? REPLAY_FORMAT_LOOKS : REPLAY_FORMAT;
     shard_text(spec, shard, sizeof shard);
     TRY(spec_expanded(err, spec, &expanded));
     TRY(keep_text(err, dir->path, "study.yaml", spec->text, spec->text_length));
@@ -139,9 +170,9 @@ static int rundir_put_study(struct error *err, struct rundir *dir, const struct 
     snprintf(hash, sizeof hash, "%016llx",
              (unsigned long long)XXH64(spec->text, spec->text_length, 0));
     if (strcmp(dir->replay.text, hash) != 0 || strcmp(dir->replay.shard, shard) != 0 ||
-        dir->replay.study[0] == '\0' || strcmp(dir->replay.format, REPLAY_FORMAT) != 0) {
+        dir->replay.study[0] == '\0' || strcmp(dir->replay.format, format) != 0) {
         struct journal_line line = {.event = "study"};
-        journal_pair(&line, "format", REPLAY_FORMAT);
+        journal_pair(&line, "format", format);
         journal_pair(&line, "name", spec->name);
         journal_pair(&line, "text", hash);
         journal_pair(&line, "version", version_string());
@@ -179,7 +210,7 @@ cleanup:
     return status;
 }
 
-int rundir_open(struct error *err, const char *path, const struct spec *spec, struct rundir **dir)
+int rundir_open(struct error *err, const char *path, struct spec *spec, struct rundir **dir)
 {
     int status = STATUS_OK;
     struct rundir *opened = NULL;
@@ -194,11 +225,12 @@ int rundir_open(struct error *err, const char *path, const struct spec *spec, st
     TRY(folder_make(err, cells));
     TRY(journal_open(err, journal, replay_event, &opened->replay, &opened->journal));
     TRY(check_shard(err, opened, spec));
+    TRY(adopt_looks(err, opened, spec));
     replay_stop(&opened->replay); /* we hold the lock, so nobody works here */
     TRY(atomic_sweep(err, opened->path));
     TRY(atomic_sweep(err, cells));
     TRY(rundir_sweep_attempts(err, cells));
-    TRY(rundir_put_study(err, opened, spec));
+    TRY(rundir_keep_study(err, opened, spec));
     *dir = opened;
     opened = NULL;
 cleanup:

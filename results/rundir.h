@@ -24,6 +24,7 @@
 
 #include "jobs/cell.h"
 #include "jobs/spec.h"
+#include "results/looks.h"
 #include "results/record.h"
 
 struct rundir;
@@ -50,8 +51,9 @@ struct rundir_cell {
  * a warning on stderr; damage elsewhere is STATUS_FAILED with the line number. Refuses: a folder that is
  * not a run's and not empty, a run of a study of another name, one that another process holds, one
  * that cannot be written (all STATUS_FAILED, nothing changed). Writes study.yaml and
- * study.expanded.yaml (replaced if the study file has changed; the journal records the change). */
-int rundir_open(struct error *err, const char *path, const struct spec *spec, struct rundir **dir);
+ * study.expanded.yaml (replaced if the study file has changed; the journal records the change). Of a study with looks,
+ * `spec` gets the seeds that the folder's looks have reached; looks that were planned otherwise are refused. */
+int rundir_open(struct error *err, const char *path, struct spec *spec, struct rundir **dir);
 
 /* Open for reading only (status, report, explain), also while a run is going on; no lock, nothing
  * written, a torn last line silently ignored. STATUS_FAILED if `path` is not a run's folder. */
@@ -70,6 +72,14 @@ double rundir_stop_took(const struct rundir *dir);
 
 /* Why the last run stopped, if nothing has happened in the folder since; else NULL. */
 const char *rundir_stopped(const struct rundir *dir);
+
+/* The looks that were taken, by ascending seeds; of those at the same seeds the last one. Valid until the next event. */
+int rundir_looks(const struct rundir *dir, const struct look **looks);
+
+/* Log a look, and keep study.expanded.yaml in step with spec->seeds, which are look->next. */
+int rundir_log_look(struct error *err, struct rundir *dir, const struct spec *spec,
+                    const struct look *look);
+int rundir_keep_study(struct error *err, struct rundir *dir, const struct spec *spec);
 
 /* Path of a cell's file, <path>/cells/<id>.nc, into out[SPEC_PATH + 64]. Pure: needs no open folder. */
 void rundir_cell_path(const char *path, const char *id, char *out);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "jobs/version.h"
+#include "results/replay.h"
 
 int rundir_log_run(struct error *err, struct rundir *dir, int ranks, int cells, const char *job_id)
 {
@@ -120,6 +121,30 @@ int rundir_log_retry(struct error *err, struct rundir *dir, const char *id)
 {
     struct journal_line line = {.event = "retry"};
     journal_pair(&line, "cell", id);
+    return rundir_append(err, dir, &line);
+}
+
+int rundir_log_look(struct error *err, struct rundir *dir, const struct spec *spec,
+                    const struct look *look)
+{
+    struct journal_line line = {.event = "look"};
+    char seeds[16], next[16], asked[16], level[40], spent[40], plan[SPEC_LOOKS_TEXT + 32];
+    snprintf(seeds, sizeof seeds, "%d", look->seeds);
+    snprintf(next, sizeof next, "%d", look->next);
+    snprintf(asked, sizeof asked, "%d", look->asked);
+    snprintf(level, sizeof level, "%.17g", look->level);
+    snprintf(spent, sizeof spent, "%.17g", look->spent);
+    replay_plan(&spec->looks, plan, sizeof plan);
+    journal_pair(&line, "seeds", seeds);
+    journal_pair(&line, "plan", plan);
+    journal_pair(&line, "decision", look_decision_name(look->decision));
+    journal_pair(&line, "next", next);
+    journal_pair(&line, "asked", asked);
+    journal_pair(&line, "level", level);
+    journal_pair(&line, "spent", spent);
+    if (look->undecided[0] != '\0') {
+        journal_pair(&line, "undecided", look->undecided);
+    }
     return rundir_append(err, dir, &line);
 }
 

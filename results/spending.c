@@ -133,3 +133,8 @@ void spending_plan(const struct spec_looks *plan, double alpha,
     }
     spending_looks(fraction, plan->count, alpha, spending);
 }
+
+double spending_level_of(const struct table *table, double alpha)
+{
+    return table->looks.planned[0] != '\0' ? table->looks.level : alpha;
+}

@@ -14,6 +14,7 @@
 #define RESULTS_SPENDING_H
 
 #include "jobs/spec.h"
+#include "results/table.h"
 
 struct spending {
     double bound; /* of |Z|; INFINITY: nothing that a double could hold may be spent */
@@ -27,5 +28,10 @@ void spending_looks(const double *fraction, int looks, double alpha, struct spen
 /* Of the planned looks of a study, each verdict's alpha being `alpha`: seeds over the seeds of the last look. */
 void spending_plan(const struct spec_looks *plan, double alpha,
                    struct spending spending[SPEC_LOOKS]);
+
+/* The level of each confirmatory interval of this study: `alpha` with fixed seeds; else that of the last look that was taken, or of the
+ * first planned one before it. What has been finished since that look is in the data and not in the level, which errs on the safe
+ * side. */
+double spending_level_of(const struct table *table, double alpha);
 
 #endif

@@ -158,6 +158,22 @@ cleanup:
 
 /* ── Parts ── */
 
+/* Adaptive replication: how far it has come. */
+static void print_looks(const struct state *state)
+{
+    const struct spec *spec = state->study->spec;
+    const struct look *look = NULL;
+    const int looks = rundir_looks(state->dir, &look);
+    char text[LOOK_TEXT];
+    if (spec->looks.count > 0) {
+        text_say(state->out, "Looks:   ", "at %s seeds, until the verdicts are decided; %d now",
+                 spec_looks_text(&spec->looks, text), spec->seeds);
+    }
+    for (int i = 0; i < looks; i++) {
+        text_say(state->out, "         ", "with %s", look_text(&look[i], text));
+    }
+}
+
 static void print_summary(const struct state *state)
 {
     const struct spec *spec = state->study->spec;
@@ -199,6 +215,7 @@ static void print_summary(const struct state *state)
     if (state->others > 0) {
         text_say(out, "         ", "and %d cells that the study no longer contains", state->others);
     }
+    print_looks(state);
     if (!state->study->identified) {
         text_say(out, "Note:    ", "cells are known by id only, and no time is estimated: %s",
                  state->study->why);

@@ -286,6 +286,46 @@ cleanup:
     return status;
 }
 
+/* The least, or the most, of "0.001, 0.002". */
+static double extreme_of(const char *list, bool least)
+{
+    double found = 0;
+    for (char *end = NULL; *list != '\0'; list = end + strspn(end, ", ")) {
+        const double value = strtod(list, &end);
+        if (end == list) {
+            break;
+        }
+        found = found == 0 || (least ? value < found : value > found) ? value : found;
+    }
+    return found;
+}
+
+static int read_looks(struct error *err, const struct source *source, struct table_looks *looks)
+{
+    int status = STATUS_OK;
+    char level[512], spent[512];
+    const struct {
+        const char *name;
+        char *out;
+        size_t size;
+    } text[] = {
+        {"looks_planned", looks->planned, sizeof looks->planned},
+        {"looks_seeds", looks->seeds, sizeof looks->seeds},
+        {"looks_decision", looks->decision, sizeof looks->decision},
+        {"looks_undecided", looks->undecided, sizeof looks->undecided},
+        {"looks_level", level, sizeof level},
+        {"looks_spent", spent, sizeof spent},
+    };
+    for (size_t i = 0; i < sizeof text / sizeof text[0]; i++) {
+        TRY(netcdf_get_text(err, source->id, source->path, text[i].name, false, text[i].out,
+                            text[i].size));
+    }
+    looks->level = extreme_of(level, true);
+    looks->spent = extreme_of(spent, false);
+cleanup:
+    return status;
+}
+
 static int read_globals(struct error *err, const struct source *source, struct table *table)
 {
     int status = STATUS_OK;
@@ -306,6 +346,7 @@ static int read_globals(struct error *err, const struct source *source, struct t
         TRY(netcdf_get_text(err, source->id, source->path, text[i].name, i == 0, text[i].out,
                             text[i].size));
     }
+    TRY(read_looks(err, source, &table->looks));
 cleanup:
     return status;
 }

@@ -25,9 +25,21 @@ struct table_cell {
 /* Probes of the mechanism (METHOD §5, C7), each the mean of its logarithm over layers and sites (or norms). */
 enum table_probe { TABLE_WEIGHT_NORM, TABLE_GAIN_STD, TABLE_INPUT_STD, TABLE_PROBES };
 
+/* Adaptive replication, as far as it has come (results/looks.h). Of a merged file all texts, ", " or "; " between them. */
+struct table_looks {
+    char planned[256];   /* seeds at each look, "4, 6, 8"; "": the seeds were fixed */
+    char seeds[64];      /* of the last look that was taken; "0": none */
+    char decision[64];   /* "more", "decided", "last", "budget"; "none yet" */
+    char undecided[128]; /* hypotheses, "1, 3a" */
+    double
+        level; /* nominal two-sided level of each confirmatory interval: of merged files the least; 0: fixed seeds */
+    double spent; /* of each verdict's alpha; of merged files the most */
+};
+
 struct table {
     char name[CELL_NAME], title[256], note[1024], design[32];
     int cells, checkpoints, quantizers;
+    struct table_looks looks;
     struct table_cell *cell;   /* (cells) */
     char (*quantizer)[32];     /* (quantizers) */
     double *training_fraction; /* (checkpoints) */
