@@ -25,7 +25,7 @@ static void note_undecided(const struct claims *claims, struct look *look)
         const enum verdict verdict = claims->claim[h].verdict;
         look->asked += verdict != VERDICT_NOT_ASKED;
         if (verdict == VERDICT_UNDECIDED) {
-            used += (size_t)snprintf(look->undecided + used, sizeof look->undecided - used, "%s%s",
+            used += (size_t)snprintf(look->undecided + used, sizeof look->undecided - used, "%sH%s",
                                      used > 0 ? ", " : "", hypothesis_name((enum hypothesis)h));
         }
     }
@@ -99,12 +99,12 @@ const char *look_text(const struct look *look, char text[LOOK_TEXT])
 {
     char undecided[sizeof look->undecided + 32] = "";
     if (look->undecided[0] != '\0') {
-        snprintf(undecided, sizeof undecided, "H%s undecided; ", look->undecided);
+        snprintf(undecided, sizeof undecided, "%s undecided; ", look->undecided);
     }
     switch (look->decision) {
     case LOOK_MORE:
-        snprintf(text, LOOK_TEXT, "%d seeds: %s%d more seeds", look->seeds, undecided,
-                 look->next - look->seeds);
+        snprintf(text, LOOK_TEXT, "%d seeds: %s%d more seed%s", look->seeds, undecided,
+                 look->next - look->seeds, look->next - look->seeds == 1 ? "" : "s");
         break;
     case LOOK_DECIDED:
         snprintf(text, LOOK_TEXT, "%d seeds: %s; no more seeds", look->seeds,

@@ -22,7 +22,7 @@ struct look {
     enum look_decision decision;
     int next;           /* seeds that the study has after it */
     int asked;          /* verdicts that the study asks for */
-    char undecided[64]; /* hypotheses, "1, 3a"; "": none */
+    char undecided[64]; /* hypotheses, "H1, H3a"; "": none */
     double level;       /* nominal, of each interval */
     double spent;       /* of each verdict's alpha, so far */
 };
@@ -37,7 +37,7 @@ int look_next(const struct spec_looks *plan, int seeds);
 
 const char *look_decision_name(enum look_decision decision); /* "more", "decided", … */
 
-/* "at 4 seeds: undecided 1, 3a; 2 more seeds" */
+/* "4 seeds: H1, H3a undecided; 2 more seeds" */
 enum { LOOK_TEXT = 256 };
 const char *look_text(const struct look *look, char text[LOOK_TEXT]);
 

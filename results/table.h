@@ -30,7 +30,7 @@ struct table_looks {
     char planned[256];   /* seeds at each look, "4, 6, 8"; "": the seeds were fixed */
     char seeds[64];      /* of the last look that was taken; "0": none */
     char decision[64];   /* "more", "decided", "last", "budget"; "none yet" */
-    char undecided[128]; /* hypotheses, "1, 3a" */
+    char undecided[128]; /* hypotheses, "H1, H3a" */
     double
         level; /* nominal two-sided level of each confirmatory interval: of merged files the least; 0: fixed seeds */
     double spent; /* of each verdict's alpha; of merged files the most */
