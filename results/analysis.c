@@ -193,7 +193,8 @@ static int compute(struct error *err, struct analysis *analysis, double alpha)
     if (analysis->design->has_fraction) {
         TRY(anova_of(err, analysis->design, analysis->log_kl, &analysis->anova));
         TRY(shares_of(err, &analysis->anova, SHARE_DRAWS, &analysis->shares));
-        analysis->has_shares = isfinite(analysis->shares.share[SHARE_OPTIMIZATION].estimate);
+        analysis->has_shares =
+            analysis->anova.sizes > 1 && isfinite(analysis->shares.share[SHARE_SCALE].low);
     }
     TRY(early_of(err, analysis->design, analysis->quantizer, EARLY_DRAWS, &analysis->early));
     TRY(mechanism_of(err, analysis->design, analysis->log_kl, analysis->mechanism));
@@ -262,11 +263,12 @@ static void say_shares(const struct analysis *analysis, char *text, size_t size)
 {
     const struct shares *shares = &analysis->shares;
     const struct interval *less = &shares->optimization_less_scale;
-    const char *answer = less->low > 0 ? "Optimization choices explain more of it than scale"
-                         : less->high < 0
-                             ? "Scale explains more of it than optimization choices"
-                             : "Whether scale or optimization choices explain more of it "
-                               "is not decided";
+    const char *answer =
+        less->low > 0 ? "Optimization choices explain more of the degradation here than scale does"
+        : less->high < 0
+            ? "Scale explains more of the degradation here than optimization choices do"
+            : "Whether scale or optimization choices explain more of the degradation "
+              "is not decided here";
     snprintf(text, size,
              "%s. Of the variance of log KL (%s), optimization choices have %s, scale %s, their "
              "interaction %s, seed noise %s.",
