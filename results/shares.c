@@ -47,6 +47,20 @@ double noncentral_lambda(double x, double df, double z)
     return eta * eta - df / 2;
 }
 
+/* Is there a degree of freedom for every share and every effect, and an error to tell chance from? */
+static bool is_known(const struct anova *anova)
+{
+    const struct anova_term *kind = anova->kind;
+    bool known = kind[ANOVA_SIZE].df > 0 && kind[ANOVA_SEED].df > 0 && kind[ANOVA_FACTOR].df > 0 &&
+                 kind[ANOVA_SIZE_FACTOR].df > 0 && kind[ANOVA_RESIDUAL].df > 0 &&
+                 kind[ANOVA_RESIDUAL].ss > 0;
+    for (int t = 0; t < anova->terms; t++) {
+        enum anova_kind of = anova->term[t].kind;
+        known = known && ((of != ANOVA_FACTOR && of != ANOVA_PAIR) || anova->term[t].df > 0);
+    }
+    return known;
+}
+
 /* Point estimates from the sums of squares. */
 static void estimate(const struct anova *anova, struct shares *shares)
 {
@@ -63,7 +77,7 @@ static void estimate(const struct anova *anova, struct shares *shares)
     for (int s = 0; s < SHARES; s++) {
         total += shares->variance[s];
     }
-    total = total > 0 ? total : NAN;
+    total = total > 0 && is_known(anova) ? total : NAN;
     for (int s = 0; s < SHARES; s++) {
         shares->share[s] = (struct interval){shares->variance[s] / total, NAN, NAN, 0};
     }
@@ -139,9 +153,8 @@ int shares_of(struct error *err, const struct anova *anova, int draws, struct sh
     double *value = NULL;
     *shares = (struct shares){.draws = draws};
     estimate(anova, shares);
-    if (anova->kind[ANOVA_SEED].df < 1 || anova->kind[ANOVA_RESIDUAL].df < 1 ||
-        !(anova->kind[ANOVA_RESIDUAL].ss > 0) || draws < 2) {
-        goto cleanup; /* no error to tell chance from */
+    if (!is_known(anova) || draws < 2) {
+        goto cleanup;
     }
     rng = gsl_rng_alloc(gsl_rng_taus2);
     value = calloc((size_t)draws * (SHARES + 1), sizeof *value);

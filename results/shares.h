@@ -4,19 +4,22 @@
  * σ_b² = (MS_seed − MS_residual)/cells per block, and σ² = MS_residual. A share is V/ΣV. What it
  * estimates: the mean squared effect of the fixed terms over the sizes × settings of the study; σ_b² + σ².
  *
- * Intervals: a parametric bootstrap in its pivotal form (generalized pivotal quantities). A percentile
- * bootstrap of the fitted model does not cover: V_T of few degrees of freedom is skewed, and its error
- * depends on V_T. So the model's distributions are turned around: the sums of squares of balanced data are
- * independent,
+ * Intervals: a parametric bootstrap in its pivotal form (generalized pivotal quantities). Percentiles of
+ * studies drawn from the fitted model hold the truth in 87–98 % where these hold it in 93–97 %: V_T of
+ * few degrees of freedom is skewed, and its error depends on V_T. So the model's distributions are turned
+ * around. The sums of squares of balanced data are independent,
  *
  *     SS_seed ~ E_b·χ²(df_seed), SS_residual ~ E·χ²(df_residual), SS_T ~ E_T·χ'²(df_T, N·V_T/E_T),
  *
- * with E_b = σ² + cells per block·σ_b², E = σ², and E_T = E_b for size, E for all else. A draw takes a χ² variate
- * for each error, E* = SS/χ²*, and a probability U for each term, and solves P(χ'²(df_T, λ) ≤ SS_T/E_T*) = U
- * for λ; V_T* = λ·E_T* / N. For U > P(χ²(df_T) ≤ SS_T/E_T*) there is no λ ≥ 0: the solution is continued along its
- * slope at λ = 0, down to −df_T, so that a term that is nothing does not push the other shares down. The interval holds the
- * central 95 % of the draws' shares. tests/bench/coverage.c measures that these intervals cover. At the boundary: of a share that is 0 the interval lies above 0 in 2.5 % of studies, and it may begin below 0, as the
- * estimate may; its upper end is at least 0. With cells missing the distributions hold approximately.
+ * with E_b = σ² + cells per block·σ_b², E = σ², and E_T = E_b for size, E for all else. A draw takes a χ²
+ * variate for each error, E' = SS/χ², and a probability U for each term, and solves
+ * P(χ'²(df_T, λ) ≤ SS_T/E'_T) = U for λ; then V_T = λ·E'_T/N. For U > P(χ²(df_T) ≤ SS_T/E'_T) there is no
+ * λ ≥ 0: the solution is continued along its slope at λ = 0, down to −df_T, so that a term that is nothing
+ * does not push the other shares down. An interval holds the central 95 % of the draws' shares.
+ * tests/bench/coverage.c measures that these intervals cover.
+ *
+ * At the boundary: the interval of a share that is 0 lies above 0 in 2.5 % of studies. It may begin below 0,
+ * as the estimate may; its upper end is at least 0. With cells missing the distributions hold approximately.
  */
 #ifndef RESULTS_SHARES_H
 #define RESULTS_SHARES_H
@@ -41,8 +44,9 @@ struct shares {
     int draws;
 };
 
-/* The draws' seed is made of the sums of squares: the same anova gives the same intervals. Without degrees of freedom of seeds or
- * residual the ends are NaN. STATUS_FAILED when memory is short. */
+/* The draws' seed is made of the sums of squares: the same anova gives the same intervals. All shares are
+ * NaN while a factor, a pair, size, size × factors, seed or residual has no degree of freedom.
+ * STATUS_FAILED when memory is short. */
 int shares_of(struct error *err, const struct anova *anova, int draws, struct shares *shares);
 
 /* λ with P(χ'²(df, λ) ≤ x) = Φ(z), continued below 0 as said above. By saddlepoint: that probability is within 0.011 of

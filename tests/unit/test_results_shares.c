@@ -105,18 +105,25 @@ static void exact_in_one_component(void **state)
     assert_close(shares.share[SHARE_SEED].high * scale, most, 0.02 * most);
 }
 
-static void without_errors(void **state)
+/* No error of seeds or cells, one size, a factor that never changed: there is nothing to share. */
+static void unknown(void **state)
 {
     (void)state;
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < 5; k++) {
         struct anova anova = made(100, 20, 40, 8, 4);
-        struct anova_term *kind = &anova.kind[k == 0 ? ANOVA_SEED : ANOVA_RESIDUAL];
-        *kind = (struct anova_term){.kind = kind->kind, .ms = NAN, .F = NAN, .p = NAN};
+        struct anova_term *term = &anova.kind[k == 0   ? ANOVA_SEED
+                                              : k == 1 ? ANOVA_RESIDUAL
+                                              : k == 2 ? ANOVA_SIZE
+                                                       : ANOVA_SIZE_FACTOR];
+        term = k == 4 ? &anova.term[3] : term;
+        *term = (struct anova_term){
+            .kind = term->kind, .f = term->f, .g = -1, .ms = NAN, .F = NAN, .p = NAN};
         struct shares shares;
         assert_int_equal(shares_of(NULL, &anova, 100, &shares), STATUS_OK);
         assert_true(isnan(shares.share[SHARE_SEED].estimate));
         assert_true(isnan(shares.share[SHARE_OPTIMIZATION].low));
         assert_true(isnan(shares.optimization_less_scale.high));
+        assert_true(isnan(shares.of_factor[0]));
     }
 }
 
@@ -161,9 +168,9 @@ static void noncentrality(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(estimates),      cmocka_unit_test(untruncated),
-        cmocka_unit_test(deterministic),  cmocka_unit_test(exact_in_one_component),
-        cmocka_unit_test(without_errors), cmocka_unit_test(noncentrality),
+        cmocka_unit_test(estimates),     cmocka_unit_test(untruncated),
+        cmocka_unit_test(deterministic), cmocka_unit_test(exact_in_one_component),
+        cmocka_unit_test(unknown),       cmocka_unit_test(noncentrality),
     };
     return cmocka_run_group_tests_name("results_shares", tests, NULL, NULL);
 }
