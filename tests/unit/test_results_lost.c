@@ -328,7 +328,7 @@ static void refuses_malformed_events(void **state)
         {"quarantined", "cell", "abc", "deaths", "-7"},
         {"quarantined", "reason", "x", "deaths", "3"},
         {"retry", "cell", "abc", "reason", "never begun"},
-        {"study", "format", "3", "name", "x"},
+        {"study", "format", "4", "name", "x"},
         {"vanished", "cell", "abc", "reason", "x"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

@@ -59,7 +59,7 @@ static struct replication study(double effect, double slope, int studies)
 static void nothing_planted(void **state)
 {
     (void)state;
-    const struct replication r = study(0, log(1.25), 2000);
+    const struct replication r = study(0, log(1.25), 1500);
     const struct replication_result result = simulate(&r);
     expect_rates(&r, &result);
     for (int h = 0; h < H5; h++) { /* one side of the interval */
@@ -71,7 +71,7 @@ static void nothing_planted(void **state)
 static void effects_at_their_bounds(void **state)
 {
     (void)state;
-    const struct replication r = study(log(1.05), 0, 1000);
+    const struct replication r = study(log(1.05), 0, 600);
     const struct replication_result result = simulate(&r);
     expect_rates(&r, &result);
 }
@@ -80,7 +80,7 @@ static void effects_at_their_bounds(void **state)
 static void large_effects(void **state)
 {
     (void)state;
-    const struct replication r = study(log(2), -1, 400);
+    const struct replication r = study(log(2), -1, 200);
     const struct replication_result result = simulate(&r);
     expect_rates(&r, &result);
     for (int h = 0; h < HYPOTHESES; h++) {
@@ -93,7 +93,7 @@ static void large_effects(void **state)
 static void few_degrees_of_freedom(void **state)
 {
     (void)state;
-    struct replication r = study(0, log(1.25), 2000);
+    struct replication r = study(0, log(1.25), 1000);
     r.plan = (struct spec_looks){.count = 5, .seeds = {2, 3, 4, 6, 8}};
     r.sizes = 2;
     const struct replication_result result = simulate(&r);
