@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "results/netcdf_io.h"
+#include "results/table_facts.h"
 
 enum { MOST = 1 << 26 }; /* more values than any study of ours; larger is damage */
 
@@ -393,6 +394,7 @@ int table_read(struct error *err, const char *path, struct table **table)
     TRY(read_probes(err, &source, read));
     TRY(read_traces(err, &source, read));
     TRY(read_tasks(err, &source, read));
+    TRY(table_read_facts(err, source.id, path, read));
     *table = read;
     read = NULL;
 cleanup:
@@ -441,6 +443,9 @@ void table_free(struct table *table)
     free(table->unigram_entropy);
     free(table->wall_time);
     free(table->isa);
+    for (int f = 0; f < TABLE_FACTS; f++) {
+        free(table->fact[f]);
+    }
     free(table);
 }
 

@@ -36,6 +36,21 @@ struct table_looks {
     double spent; /* of each verdict's alpha; of merged files the most */
 };
 
+/* How a study was made: texts as study.nc holds them. */
+enum table_fact {
+    TABLE_STUDY_FILE, /* as given */
+    TABLE_METHOD_VERSION,
+    TABLE_COMPILER,
+    TABLE_LIBRARIES,
+    TABLE_MPI,
+    TABLE_JOBS,
+    TABLE_CORPUS,      /* files */
+    TABLE_FINGERPRINT, /* of the text */
+    TABLE_CPUS,        /* of the finished cells, each once, as the next */
+    TABLE_HOSTS,
+    TABLE_FACTS,
+};
+
 struct table {
     char name[CELL_NAME], title[256], note[1024], design[32];
     int cells, checkpoints, quantizers;
@@ -63,6 +78,7 @@ struct table {
     double *wall_time;       /* (cells) train + evaluate, seconds */
     char (*isa)[32];         /* (cells) */
     char commit[RECORD_TEXT], version[RECORD_TEXT], date[32];
+    char *fact[TABLE_FACTS]; /* NULL: the file does not say */
 };
 
 /* Read a study.nc. STATUS_FAILED when it is not one (the message says what is missing). Free with table_free. */

@@ -1,0 +1,276 @@
+/* Axes, labels, colours. */
+#include <gsl/gsl_cdf.h>
+#include <math.h>
+#include <string.h>
+
+#include "results/figure_parts.h"
+
+const char *figure_color(int i)
+{
+    static const char *const colors[FIGURE_COLORS] = {BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY};
+    return colors[i % FIGURE_COLORS];
+}
+
+int figure_marker(int i)
+{
+    static const int markers[] = {7, 5, 9, 11, 13, 15, 4, 6, 8, 10}; /* filled first */
+    return markers[i % (int)(sizeof markers / sizeof markers[0])];
+}
+
+int figure_dash(int i)
+{
+    static const int dashes[] = {1, 2, 4, 3, 5};
+    return dashes[i % (int)(sizeof dashes / sizeof dashes[0])];
+}
+
+void sketch_quote(FILE *script, const char *text)
+{
+    fputc('\'', script);
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == '\'') {
+            fputs("''", script);
+        } else {
+            fputc((unsigned char)*c < ' ' || *c == 0x7f ? ' ' : *c, script);
+        }
+    }
+    fputc('\'', script);
+}
+
+struct text figure_label(const char *text, int width)
+{
+    struct text label = {""};
+    size_t used = 0;
+    int points = text_width(text);
+    for (const char *c = text; *c != '\0' && used < sizeof label.s - 8; c++) {
+        bool starts = ((unsigned char)*c & 0xC0U) != 0x80U;
+        if (starts && points > width && text_width(label.s) >= width - 1) {
+            break;
+        }
+        label.s[used++] = *c;
+        label.s[used] = '\0';
+    }
+    if (points > width || used < strlen(text)) {
+        memcpy(label.s + used, "\xe2\x80\xa6", 4);
+    }
+    return label;
+}
+
+void extent_add(struct extent *extent, double value)
+{
+    if (isfinite(value)) {
+        extent->low = fmin(extent->low, value);
+        extent->high = fmax(extent->high, value);
+    }
+}
+
+bool extent_known(const struct extent *extent)
+{
+    return extent->low <= extent->high;
+}
+
+static void range(FILE *script, const char *axis, double low, double high)
+{
+    fprintf(script, "set %srange [%.10g:%.10g]\n", axis, low, high);
+}
+
+/* One tic of a list; `count` of those before. */
+static void tic(FILE *script, const char *axis, int count, const char *label, double at)
+{
+    if (count == 0) {
+        fprintf(script, "set %stics (", axis);
+    } else {
+        fputs(", ", script);
+    }
+    sketch_quote(script, label);
+    fprintf(script, " %.10g", at);
+}
+
+static void tics_end(FILE *script, int count)
+{
+    if (count > 0) {
+        fputs(")\n", script);
+    }
+}
+
+/* "20 k", "0.0025" */
+static struct text log_label(double at, bool count)
+{
+    struct text label;
+    static const char *const units[] = {"", " k", " M", " G", " T"};
+    int unit = 0;
+    for (; count && at >= 999.5 && unit < 4; unit++) {
+        at /= 1000;
+    }
+    snprintf(label.s, sizeof label.s, "%.4g%s", at, units[unit]);
+    return label;
+}
+
+/* Steps within a decade: as few as give three tics. */
+static int log_steps(double low, double high, double steps[18])
+{
+    static const struct {
+        int count;
+        double step[18];
+    } choices[] = {
+        {1, {1}},
+        {3, {1, 2, 5}},
+        {6, {1, 1.5, 2, 3, 5, 7}},
+        {18, {1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 8.5, 9}}};
+    for (size_t c = 0; c < sizeof choices / sizeof choices[0]; c++) {
+        int tics = 0;
+        for (int decade = (int)floor(log10(low)); decade <= (int)ceil(log10(high)); decade++) {
+            for (int i = 0; i < choices[c].count; i++) {
+                double at = choices[c].step[i] * pow(10, decade);
+                tics += at >= low && at <= high;
+            }
+        }
+        memcpy(steps, choices[c].step, sizeof choices[c].step);
+        if (tics >= 3 || c == sizeof choices / sizeof choices[0] - 1) {
+            return tics >= 2 ? choices[c].count : 0;
+        }
+    }
+    return 0;
+}
+
+void sketch_log_axis(FILE *script, const char *axis, struct extent extent, bool counts)
+{
+    double steps[18];
+    if (!extent_known(&extent) || extent.low <= 0) {
+        return;
+    }
+    double room = pow(extent.high / extent.low, 0.06) * 1.03;
+    double low = extent.low / room, high = extent.high * room;
+    double decades = log10(high / low);
+    int every = decades > 9 ? 2 : 1, count = 0;
+    int each = log_steps(low, high, steps);
+    fprintf(script, "set logscale %s\n", axis);
+    range(script, axis, low, high);
+    for (int decade = (int)floor(log10(low)); decade <= (int)ceil(log10(high)); decade++) {
+        for (int i = 0; i < each; i++) {
+            double at = steps[i] * pow(10, decade);
+            if (at < low || at > high || decade % every != 0) {
+                continue;
+            }
+            struct text label = log_label(at, counts);
+            tic(script, axis, count++, label.s, at);
+        }
+    }
+    tics_end(script, count);
+    if (count == 0) {
+        fprintf(script, "set %stics auto\n", axis);
+    }
+}
+
+void sketch_linear_axis(FILE *script, const char *axis, struct extent extent)
+{
+    if (extent_known(&extent)) {
+        double room = extent.high > extent.low ? 0.05 * (extent.high - extent.low) : 0.5;
+        range(script, axis, extent.low - room, extent.high + room);
+    }
+    fprintf(script, "unset logscale %s\nset %stics auto\n", axis, axis);
+}
+
+void sketch_percent_axis(FILE *script, const char *axis, struct extent extent, double pixels)
+{
+    static const double percents[] = {0,   1,   2,    5,    10,   20,  50,  100, 200,
+                                      400, 900, 1900, 4900, 9900, -1,  -2,  -5,  -10,
+                                      -20, -33, -50,  -67,  -80,  -90, -95, -98, -99};
+    extent_add(&extent, 0);
+    double room = fmax(0.05 * (extent.high - extent.low), 0.004);
+    double low = extent.low - room, high = extent.high + room;
+    double gap = 38 / fmax(pixels, 76) * (high - low), up = 0, down = 0;
+    int count = 0;
+    range(script, axis, low, high);
+    for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
+        double at = log1p(percents[i] / 100);
+        bool first = percents[i] == 0;
+        if (at < low || at > high || (!first && (at > 0 ? at - up : down - at) < gap)) {
+            continue;
+        }
+        up = at > 0 ? at : up;
+        down = at < 0 ? at : down;
+        tic(script, axis, count++, text_fixed(percents[i], 0, true).s, at);
+    }
+    tics_end(script, count);
+}
+
+void sketch_frame(const struct sketch *sketch, struct frame frame)
+{
+    fprintf(sketch->script,
+            "set lmargin at screen %.5g\nset rmargin at screen %.5g\nset tmargin at screen %.5g\n"
+            "set bmargin at screen %.5g\n",
+            frame.left / sketch->width, frame.right / sketch->width, 1 - frame.top / sketch->height,
+            1 - frame.bottom / sketch->height);
+}
+
+double figure_text_width(const char *text)
+{
+    return 7.1 * text_width(text);
+}
+
+void sketch_legend(const struct sketch *sketch, struct legend *legend, struct legend_entry entry)
+{
+    const double sample = entry.dash > 0 ? 34 : 14, row = 20;
+    double width = sample + 8 + figure_text_width(entry.text) + 18;
+    FILE *script = sketch->script;
+    if (!legend->started) {
+        legend->x = legend->left;
+        legend->started = true;
+    } else if (legend->x + width > legend->right) {
+        legend->x = legend->left;
+        legend->y += row;
+    }
+    double x = legend->x / sketch->width, y = 1 - legend->y / sketch->height;
+    if (entry.dash > 0) {
+        fprintf(script,
+                "set arrow from screen %.5g, screen %.5g to screen %.5g, screen %.5g nohead lc rgb "
+                "'%s' lw 2 dt %d\n",
+                x, y, x + sample / sketch->width, y, entry.color, entry.dash);
+    }
+    if (entry.marker > 0) {
+        fprintf(script, "set label '' at screen %.5g, screen %.5g point lc rgb '%s' pt %d ps 0.9\n",
+                x + sample / 2 / sketch->width, y, entry.color, entry.marker);
+    }
+    fputs("set label ", script);
+    sketch_quote(script, entry.text);
+    fprintf(script, " at screen %.5g, screen %.5g left\n", x + (sample + 8) / sketch->width, y);
+    legend->x += width;
+}
+
+void sketch_legend_end(const struct sketch *sketch)
+{
+    fputs("unset label\nunset arrow\n", sketch->script);
+}
+
+void sketch_begin(struct sketch *sketch, double width, double height)
+{
+    sketch->width = width;
+    sketch->height = height;
+    fprintf(sketch->script, "set encoding utf8\n"
+                            "set border 3 lc rgb '" GREY "' lw 1\n"
+                            "set tics nomirror out scale 0.5 textcolor rgb '" INK "'\n"
+                            "set grid lc rgb '" FAINT "' lw 0.7 dt 1\n"
+                            "unset key\nset xlabel offset 0,0.3\n");
+}
+
+struct text figure_percent(const struct interval *interval)
+{
+    return text_interval(text_percent(interval->estimate), text_percent(interval->low),
+                         text_percent(interval->high));
+}
+
+double figure_half(const struct effects *effects, int setting, int size, enum response response,
+                   int quantizer, int checkpoint)
+{
+    double squares = 0;
+    int df = 0, cells = 0;
+    for (int s = 0; s < effects->sizes; s++) {
+        struct mean mean = effects_mean(effects, setting, s, response, quantizer, checkpoint);
+        if (mean.cells > 1) {
+            squares += (mean.cells - 1) * mean.sd * mean.sd;
+            df += mean.cells - 1;
+        }
+        cells = s == size ? mean.cells : cells;
+    }
+    return df > 0 && cells > 0 ? gsl_cdf_tdist_Pinv(0.975, df) * sqrt(squares / df / cells) : NAN;
+}

@@ -1,0 +1,117 @@
+/* How the study was made, and what the words of the report mean. */
+#include <math.h>
+#include <string.h>
+
+#include "results/html_parts.h"
+
+static void entry(const struct page *page, const char *name, const char *value)
+{
+    if (value != NULL && value[0] != '\0') {
+        fputs("<dt>", page->out);
+        html_text(page->out, name);
+        fputs("</dt><dd>", page->out);
+        html_text(page->out, value);
+        fputs("</dd>\n", page->out);
+    }
+}
+
+/* Sets of the finished cells, "avx512" or "avx2, avx512". */
+static void instruction_sets(const struct table *table, char text[256])
+{
+    text[0] = '\0';
+    for (int i = 0; table->isa != NULL && i < table->cells; i++) {
+        if (table->cell[i].status != CELL_DONE || table->isa[i][0] == '\0') {
+            continue;
+        }
+        size_t used = strlen(text);
+        const char *seen = strstr(text, table->isa[i]);
+        size_t length = strlen(table->isa[i]);
+        while (seen != NULL && !((seen == text || seen[-1] == ' ') &&
+                                 (seen[length] == ',' || seen[length] == '\0'))) {
+            seen = strstr(seen + 1, table->isa[i]);
+        }
+        if (seen == NULL) {
+            snprintf(text + used, 256 - used, "%s%s", used > 0 ? ", " : "", table->isa[i]);
+        }
+    }
+}
+
+static void provenance(const struct page *page)
+{
+    const struct table *table = page->analysis->table;
+    double seconds = 0;
+    char sets[256];
+    for (int i = 0; table->wall_time != NULL && i < table->cells; i++) {
+        seconds += isfinite(table->wall_time[i]) ? table->wall_time[i] : 0;
+    }
+    instruction_sets(table, sets);
+    fputs("<dl>\n", page->out);
+    entry(page, "Study", table->name);
+    entry(page, "Design", table->design);
+    entry(page, "Result file of", table->date);
+    entry(page, "ptqscale", table->version);
+    entry(page, "Commit", table->commit);
+    entry(page, "Method version", table->fact[TABLE_METHOD_VERSION]);
+    entry(page, "Computing time", seconds > 0 ? text_seconds(seconds).s : NULL);
+    entry(page, "Instruction sets", sets);
+    entry(page, "Processors", table->fact[TABLE_CPUS]);
+    entry(page, "Hosts", table->fact[TABLE_HOSTS]);
+    entry(page, "Compiler", table->fact[TABLE_COMPILER]);
+    entry(page, "Libraries", table->fact[TABLE_LIBRARIES]);
+    entry(page, "MPI", table->fact[TABLE_MPI]);
+    entry(page, "Jobs", table->fact[TABLE_JOBS]);
+    entry(page, "Text", table->fact[TABLE_CORPUS]);
+    entry(page, "Fingerprint of the text", table->fact[TABLE_FINGERPRINT]);
+    fputs("</dl>\n", page->out);
+    if (strchr(sets, ',') != NULL) {
+        page_paragraph(page, "note",
+                       "Cells were computed with different instruction sets: the same cell then "
+                       "differs in its last bits, so pairs are not exact pairs.");
+    }
+    if (table->fact[TABLE_STUDY_FILE] != NULL) {
+        fputs("<details><summary>The study file, as given</summary>\n<pre>", page->out);
+        html_text(page->out, table->fact[TABLE_STUDY_FILE]);
+        fputs("</pre></details>\n", page->out);
+    }
+}
+
+static void words(const struct page *page)
+{
+    static const char *const all[][2] = {
+        {"KL",
+         "KL(p\xe2\x80\x96p_q), the mean divergence of the quantized model's predictions from "
+         "the full model's on held-out text, nats per token: the degradation. Effects on it "
+         "are ratios, shown as percent; all statistics are of its logarithm."},
+        {"\xce\x94loss",
+         "loss of the quantized model less that of the full model, nats per token."},
+        {"Parameters", "non-embedding parameters."},
+        {"Total decay \xce\x9b", "weight decay times the sum of the learning rates over the run."},
+        {"Supported, contradicted, undecided",
+         "with the simultaneous interval [L, U] in the claimed direction and the smallest effect "
+         "of "
+         "interest \xce\xb4: supported if L > 0; contradicted if U < \xce\xb4; else undecided. For "
+         "H5 (KL does not grow with size): supported if U < \xce\xb4, contradicted if L > "
+         "\xce\xb4. "
+         "\xce\xb4 is 5 % of KL, for H5 25 % per ten times the parameters."},
+        {"At equal loss",
+         "the effect less what the base recipe's KL is at the same loss, read from "
+         "its ladder of training tokens: a recipe that trains a better model is not "
+         "blamed for that."},
+        {"Simultaneous", "all seven intervals of H1 to H5 hold together with 95 % confidence."},
+        {"Sizes", "effects are means over the sizes of this study, on this text; nothing here "
+                  "extrapolates to other sizes."},
+    };
+    fputs("<details><summary>Words</summary><dl>\n", page->out);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        entry(page, all[i][0], all[i][1]);
+    }
+    fputs("</dl></details>\n", page->out);
+}
+
+void html_study(const struct page *page)
+{
+    page_section(page, "study", "Provenance");
+    provenance(page);
+    words(page);
+    page_section_end(page);
+}
