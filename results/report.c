@@ -256,6 +256,7 @@ static int print_answer(struct error *err, const struct report *report)
     print_legend(report);
     TRY(report_main_quantizer(err, report));
     TRY(report_other_quantizers(err, report));
+    TRY(report_exploratory(err, report));
     TRY(report_ranking(err, report));
     TRY(report_tasks(err, report));
     TRY(report_checkpoints(err, report));

@@ -172,8 +172,8 @@ static int print_claims(struct error *err, const struct report *report)
     fputc('\n', report->out);
     text_say(
         report->out, "",
-        "Claims of the paper: effect on KL with simultaneous intervals (each %s %%); above 0 is "
-        "what the paper says",
+        "Claims of the paper: effect on KL with simultaneous intervals (each %s %%). Above 0 is "
+        "what the paper says; of 5, growth of less than 25 %% per decade",
         text_fixed(confidence, 2, false).s);
     TRY(text_table_open(err, "lllr", 2, &columns));
     static const char *const head[] = {"", "",         "",         "effect, %",

@@ -376,22 +376,9 @@ cleanup:
     return status;
 }
 
-int report_other_quantizers(struct error *err, const struct report *report)
+static void note_other_effects(const struct report *report)
 {
-    int status = STATUS_OK;
     const struct effects *effects = report->effects;
-    if (report->table->quantizers < 2 || effects->base < 0) {
-        goto cleanup;
-    }
-    report_heading(report, "Degradation under the other quantizers at the end of training");
-    text_wrap(report->out, "", "Base recipe (KL: geometric mean over seeds)");
-    TRY(print_means(err, report, true));
-    if (effects->settings > 1) {
-        fputc('\n', report->out);
-        text_wrap(report->out, "",
-                  "Effect of each setting against the base (its effect on the loss stands above)");
-        TRY(print_other_effects(err, report));
-    }
     for (int q = 0; q < report->table->quantizers; q++) {
         for (int s = report_next(report, effects->base);
              s < effects->settings && q != report->quantizer; s = report_next(report, s)) {
@@ -403,6 +390,26 @@ int report_other_quantizers(struct error *err, const struct report *report)
                              &kl);
             }
         }
+    }
+}
+
+int report_other_quantizers(struct error *err, const struct report *report)
+{
+    int status = STATUS_OK;
+    const struct effects *effects = report->effects;
+    if (report->table->quantizers < 2 || effects->base < 0) {
+        goto cleanup;
+    }
+    report_heading(report, "Degradation under the other quantizers at the end of training");
+    text_wrap(report->out, "", "Base recipe (KL: geometric mean over seeds)");
+    TRY(print_means(err, report, true));
+    /* a fraction's answer for them is the table of its main effects */
+    if (effects->settings > 1 && (report->full || !report->analysis->design->has_fraction)) {
+        fputc('\n', report->out);
+        text_wrap(report->out, "",
+                  "Effect of each setting against the base (its effect on the loss stands above)");
+        TRY(print_other_effects(err, report));
+        note_other_effects(report);
     }
     TRY(print_slopes(err, report, true));
 cleanup:

@@ -53,6 +53,9 @@ int report_answer(struct error *err, const struct report *report);
 int report_main_quantizer(struct error *err, const struct report *report);
 int report_other_quantizers(struct error *err, const struct report *report);
 
+/* report_exploratory.c */
+int report_exploratory(struct error *err, const struct report *report);
+
 /* report_ranking.c */
 int report_ranking(struct error *err, const struct report *report);
 

@@ -1,0 +1,82 @@
+/* The factors' main effects under every quantizer: exploratory, adjusted by Holm's method. */
+#include "results/report_parts.h"
+
+#include <math.h>
+#include <string.h>
+
+#define DASH "\xe2\x80\x94"
+
+/* The exploratory effect of factor `f` under a quantizer: main effects come first in each quantizer's list. */
+static const struct exploratory *main_effect(const struct analysis *analysis, int quantizer, int f)
+{
+    for (int i = 0; i < analysis->exploratories; i++) {
+        if (analysis->exploratory[i].quantizer == quantizer) {
+            return i + f < analysis->exploratories ? &analysis->exploratory[i + f] : NULL;
+        }
+    }
+    return NULL;
+}
+
+static void add_effect(struct text_table *columns, const struct contrast *effect, double holm,
+                       bool full)
+{
+    const char *mark = holm < 0.05 ? "*" : "";
+    if (isnan(effect->interval.estimate)) {
+        text_table_add(columns, "%s", DASH);
+    } else if (full) {
+        text_table_add(columns, "%s%s", report_percent_interval(&effect->interval).s, mark);
+    } else {
+        text_table_add(columns, "%s%s",
+                       text_fixed(text_percent(effect->interval.estimate), 1, true).s, mark);
+    }
+}
+
+static void add_quantizer(struct text_table *columns, const struct report *report, int quantizer)
+{
+    const struct analysis *analysis = report->analysis;
+    text_table_add(columns, "%s", report->table->quantizer[quantizer]);
+    for (int f = 0; f < analysis->design->fraction.factors; f++) {
+        const struct exploratory *effect = main_effect(analysis, quantizer, f);
+        add_effect(columns, &effect->effect, effect->holm, report->full);
+    }
+}
+
+int report_exploratory(struct error *err, const struct report *report)
+{
+    int status = STATUS_OK;
+    struct text_table *columns = NULL;
+    const struct fraction *fraction = &report->analysis->design->fraction;
+    char alignment[FRACTION_FACTORS + 2] = "l";
+    if (!report->analysis->design->has_fraction || report->table->quantizers < 2) {
+        goto cleanup;
+    }
+    memset(alignment + 1, 'r', (size_t)fraction->factors);
+    report_heading(report, "Recipe under the other quantizers: main effects on KL, %%");
+    text_wrap(report->out, "",
+              report->full
+                  ? "With 95 % intervals; * adjusted p below 0.05 (Holm, within the quantizer). "
+                    "Exploratory."
+                  : "* adjusted p below 0.05 (Holm, within the quantizer); intervals with --full. "
+                    "Exploratory.");
+    TRY(text_table_open(err, alignment, 2, &columns));
+    text_table_add(columns, "%s", "");
+    for (int f = 0; f < fraction->factors; f++) {
+        text_table_add(columns, "%s", recipe_name(fraction->factor[f]));
+    }
+    text_table_add(columns, "%s", "quantizer");
+    for (int f = 0; f < fraction->factors; f++) {
+        char low[32], high[32];
+        recipe_level(fraction->factor[f], fraction->low[f], low);
+        recipe_level(fraction->factor[f], fraction->high[f], high);
+        text_table_add(columns, "%s \xe2\x88\x92 %s", high, low);
+    }
+    for (int q = 0; q < report->table->quantizers; q++) {
+        if (q != report->quantizer) {
+            add_quantizer(columns, report, q);
+        }
+    }
+    TRY(text_table_print(err, report->out, columns, 1));
+cleanup:
+    text_table_free(columns);
+    return status;
+}
