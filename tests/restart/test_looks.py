@@ -1,7 +1,9 @@
 """Adaptive replication: seeds are added at looks until the verdicts are decided, serially and with workers alike,
 and a run that is killed around a look goes on as if nothing had happened."""
 
+import os
 import shutil
+import signal
 import unittest
 
 import harness
@@ -104,6 +106,24 @@ class Looks(RunTest):
             done = len(list((out / "cells").glob("*.nc")))
             self.goes_on(out, 16 - done, ranks)
 
+    def test_a_lost_worker_stays_lost(self):
+        out = self.folder / "lost"
+        with open(self.folder / "log", "w") as log:
+            process = harness.start("run", self.study, "--out", out, "--heartbeat-timeout", "2s",
+                                    ranks=3, recovery=True, log=log)
+            self.addCleanup(lambda: process.poll() is None and harness.kill_family(process))
+
+            def begun():
+                return (out / "journal.log").exists() and harness.count(out, "end") > 1
+
+            self.assertTrue(harness.wait_for(begun, 60, process))
+            os.kill(harness.rank_pids(process)[2], signal.SIGKILL)
+            process.wait(60)
+        self.assertEqual(harness.exit_status(out), 0, (self.folder / "log").read_text())
+        self.assertEqual(harness.count(out, "lost"), 1)
+        self.assertEqual(looks(out), looks(self.undisturbed))
+        self.assert_same_study(self.undisturbed / "study.nc", out / "study.nc")
+
     def cut(self, name, keep):
         """A copy of the undisturbed run, as a kill leaves it: the journal ends before the first event that `keep` does
         not want, and of the cells there are those that have ended."""
@@ -144,6 +164,17 @@ class Looks(RunTest):
         self.complete(self.write(path, seeds=seeds % "100h"), out)
         self.assertEqual(looks(out)[1:], looks(self.undisturbed))
         self.assert_same_study(self.undisturbed / "study.nc", out / "study.nc")
+
+    def test_plan(self):
+        result = run("plan", self.study)
+        self.assert_exit(result, 0)
+        lines = result.stdout.splitlines()
+        table = lines[next(i for i, line in enumerate(lines) if line.startswith("By number of")):]
+        rows = [line.split() for line in table[2:5]]
+        self.assertEqual([row[:2] for row in rows], [["2", "8"], ["3", "12"], ["4", "16"]])
+        hours = [float(row[2]) for row in rows]
+        self.assertAlmostEqual(hours[1] / hours[0], 1.5, places=2)
+        self.assertAlmostEqual(hours[2] / hours[0], 2, places=2)
 
     def test_refused(self):
         result = run("run", self.study, "--out", self.folder / "shard", "--shard", "1/2")
