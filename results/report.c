@@ -105,6 +105,13 @@ static void print_heading(const struct report *report)
              table->version[0] != '\0' ? table->version : "(version unknown)",
              table->commit[0] != '\0' ? table->commit : "unknown",
              sets[0] != '\0' ? sets : "unknown", text_seconds(seconds).s);
+    if (table->looks.planned[0] != '\0') {
+        text_say(out, "Seeds:   ",
+                 "added at looks of %s; the last look with %s seeds: %s%s%s. Each simultaneous "
+                 "interval has the level that this look may spend.",
+                 table->looks.planned, table->looks.seeds, table->looks.decision,
+                 table->looks.undecided[0] != '\0' ? ", undecided " : "", table->looks.undecided);
+    }
 }
 
 static void print_words(const struct report *report)
