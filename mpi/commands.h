@@ -11,6 +11,7 @@ int command_plan(struct error *err, int argc, char **argv);
 int command_run(struct error *err, int argc, char **argv);
 int command_status(struct error *err, int argc, char **argv);
 int command_report(struct error *err, int argc, char **argv);
+int command_reproduce(struct error *err, int argc, char **argv);
 int command_explain(struct error *err, int argc, char **argv);
 int command_quantize(struct error *err, int argc, char **argv);
 int command_merge(struct error *err, int argc, char **argv);

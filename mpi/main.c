@@ -21,6 +21,7 @@ static const struct command commands[] = {
     {"report", command_report, "the answer: tables of effects with intervals"},
     {"explain", command_explain, "one cell: settings, history, every number"},
     {"quantize", command_quantize, "one cell: which layers a quantizer hurts"},
+    {"reproduce", command_reproduce, "some cells again: is a study.nc the same, bit for bit?"},
     {"merge", command_merge, "several runs, or the shards of one, into one file"},
     {"ranks", command_ranks, "do the ranks that a launcher starts find each other?"},
 };

@@ -1,58 +1,22 @@
 #include "mpi/serial.h"
 
-#include <mpi.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#include "mpi/algebra.h"
+#include "mpi/alone.h"
 #include "mpi/executor.h"
 #include "mpi/fault.h"
 #include "mpi/session.h"
-#include "mpi/transport.h"
 #include "results/rundir.h"
-
-/* In a sanitized build: what Open MPI takes when it starts, and never gives back, is not our leak. */
-void __lsan_disable(void) __attribute__((weak));
-void __lsan_enable(void) __attribute__((weak));
 
 struct serial {
     struct session *session;
-    bool started_mpi; /* by us, not by a launcher */
-    struct algebra *algebra;
+    struct alone alone;
     int cell; /* that runs */
     bool stop;
     bool failed; /* the run has to end: `failure` says why */
     struct error failure;
 };
-
-/* ScaLAPACK needs MPI also in a process of its own. Open MPI then shall not start its daemon, look for others or
- * need a folder for temporary files; variables that are set already stay, and another MPI does not know these. */
-static int start_algebra(struct error *err, struct serial *serial)
-{
-    int status = STATUS_OK;
-    int initialized = 0;
-    MPI_TRY(err, MPI_Initialized(&initialized));
-    if (!initialized) {
-        setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
-        setenv("OMPI_MCA_orte_create_session_dirs", "0", 0);
-        setenv("OMPI_MCA_btl", "self", 0);
-        const bool sanitized = __lsan_disable && __lsan_enable;
-        if (sanitized) {
-            __lsan_disable();
-        }
-        const int code = MPI_Init(NULL, NULL);
-        if (sanitized) {
-            __lsan_enable();
-        }
-        MPI_TRY(err, code);
-        serial->started_mpi = true;
-        MPI_TRY(err, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
-    }
-    TRY(algebra_create(err, MPI_COMM_SELF, &serial->algebra));
-cleanup:
-    return status;
-}
 
 /* No time for the running cell's checkpoint: everything finished is on disk, so just leave. */
 static void leave_now(struct serial *serial)
@@ -92,7 +56,7 @@ static int run_cells(struct error *err, struct serial *serial, struct executor *
 
     team.state = serial;
     team.cancelled = on_cancelled;
-    team.algebra = serial->algebra;
+    team.algebra = serial->alone.algebra;
     TRY(session_start(err, serial->session));
     session_ready(serial->session, 0, executor_host(executor));
     while (!on_cancelled(&team)) {
@@ -140,7 +104,7 @@ int serial_run(struct error *err, const struct run_options *options)
                             &session_first_cell(serial.session)->data,
                             session_folder(serial.session),
                             session_pace(serial.session)->checkpoint_every, &executor));
-        TRY(start_algebra(err, &serial));
+        TRY(alone_begin(err, &serial.alone));
         run_cells(err, &serial, executor); /* a failure is in err and decides session_close */
     }
 cleanup:
@@ -148,10 +112,7 @@ cleanup:
         status = session_close(err, serial.session);
     }
     executor_free(executor);
-    algebra_free(serial.algebra);
-    if (serial.started_mpi) {
-        int ended = transport_finalize(status == STATUS_OK ? err : NULL);
-        status = status == STATUS_OK ? ended : status;
-    }
+    int ended = alone_end(err, &serial.alone, status != STATUS_OK);
+    status = status == STATUS_OK ? ended : status;
     return status;
 }

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "results/atomic.h"
+#include "results/compare.h"
 #include "results/merge_input.h"
 #include "results/merge_text.h"
-#include "results/schema.h"
 #include "results/settings.h"
 #include "results/study_cells.h"
 #include "results/studyfile.h"
@@ -196,48 +196,16 @@ cleanup:
     return status;
 }
 
-/* Does the record lack an array that files of its time did not have? */
-static bool lacks(const struct cell *cell, const struct schema_entry *entry,
-                  const struct record *record)
-{
-    const double *x = schema_numbers(entry, record);
-    size_t k = 0;
-    while (k < schema_values(entry, cell) && isnan(x[k])) {
-        k++;
-    }
-    return k == schema_values(entry, cell);
-}
-
 /* The first value in which two records of a cell differ, "" if there is none. */
 static void find_difference(const struct cell *cell, const struct record *a, const struct record *b,
-                            char text[512])
+                            char text[DIFFERENCE_TEXT])
 {
+    struct difference difference;
     text[0] = '\0';
     for (int i = 0; i < schema_count() && text[0] == '\0'; i++) {
-        const struct schema_entry *entry = schema_entry(i);
-        if (entry->role != SCHEMA_RESULT) {
-            continue;
-        }
-        if (entry->type == SCHEMA_STATUS) {
-            if (a->status != b->status) {
-                snprintf(text, 512, "%s is %s and %s", entry->name, cell_status_name(a->status),
-                         cell_status_name(b->status));
-            }
-        } else if (entry->type == SCHEMA_TEXT) {
-            if (strcmp(schema_text(entry, a), schema_text(entry, b)) != 0) {
-                snprintf(text, 512, "%s is \"%.150s\" and \"%.150s\"", entry->name,
-                         schema_text(entry, a), schema_text(entry, b));
-            }
-        } else if ((!schema_optional(entry) && !schema_detail(entry)) ||
-                   (!lacks(cell, entry, a) && !lacks(cell, entry, b))) {
-            const double *x = schema_numbers(entry, a), *y = schema_numbers(entry, b);
-            for (size_t k = 0; k < schema_values(entry, cell) && text[0] == '\0'; k++) {
-                bool same = memcmp(&x[k], &y[k], sizeof x[k]) == 0 || (isnan(x[k]) && isnan(y[k]));
-                if (!same) {
-                    snprintf(text, 512, "value %zu of %s is %.17g and %.17g", k, entry->name, x[k],
-                             y[k]);
-                }
-            }
+        if (schema_entry(i)->role == SCHEMA_RESULT &&
+            compare_entry(schema_entry(i), cell, a, b, &difference) == COMPARISON_DIFFERENT) {
+            memcpy(text, difference.text, sizeof difference.text);
         }
     }
 }
@@ -248,7 +216,7 @@ static int check_agreement(struct error *err, const struct merge *merge, const s
     int status = STATUS_OK;
     struct record *a = NULL, *b = NULL;
     const struct cell *cell = cell_of(merge, first);
-    char difference[512], name[STUDY_CELL_NAME], hint[600] = "";
+    char difference[DIFFERENCE_TEXT], name[STUDY_CELL_NAME], hint[600] = "";
     TRY(studyread_record(err, merge->inputs.input[first->input].study, first->index, &a));
     TRY(studyread_record(err, merge->inputs.input[second->input].study, second->index, &b));
     find_difference(cell, a, b, difference);

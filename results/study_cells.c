@@ -71,3 +71,85 @@ const char *study_cell_name(const struct cell *cell, char name[STUDY_CELL_NAME])
              (unsigned long long)cell->seed);
     return name;
 }
+
+/* ── What a user types ── */
+
+enum { ID_DIGITS = 4, CANDIDATES = 12, LIST = 1400 };
+
+static bool is_id_prefix(const char *text)
+{
+    size_t length = strspn(text, "0123456789abcdefABCDEF");
+    return length >= ID_DIGITS && text[length] == '\0';
+}
+
+static bool fits(const struct cell *cell, const char *wanted)
+{
+    char name[STUDY_CELL_NAME];
+    return (is_id_prefix(wanted) && strncasecmp(cell->id, wanted, strlen(wanted)) == 0) ||
+           strcmp(study_cell_name(cell, name), wanted) == 0;
+}
+
+/* Does a cell come to mind for what was typed? Any part of its name, or the beginning of its id. */
+static bool resembles(const struct cell *cell, const char *wanted)
+{
+    char name[STUDY_CELL_NAME];
+    return strstr(study_cell_name(cell, name), wanted) != NULL ||
+           strncasecmp(cell->id, wanted, strlen(wanted)) == 0;
+}
+
+typedef bool candidate_fn(const struct cell *cell, const char *wanted);
+
+/* "\n  1a2b3c4d… size/setting/seed" of each candidate. */
+static int list_candidates(const struct study_cells *study, candidate_fn *is_candidate,
+                           const char *wanted, char list[LIST])
+{
+    int count = 0;
+    list[0] = '\0';
+    for (int i = 0; i < study->count; i++) {
+        if (is_candidate != NULL && !is_candidate(&study->cell[i], wanted)) {
+            continue;
+        }
+        size_t used = strlen(list);
+        char name[STUDY_CELL_NAME];
+        if (count < CANDIDATES) {
+            snprintf(list + used, LIST - used, "\n  %.12s  %.80s", study->cell[i].id,
+                     study_cell_name(&study->cell[i], name));
+        } else if (count == CANDIDATES) {
+            snprintf(list + used, LIST - used, "\n  ...");
+        }
+        count++;
+    }
+    return count;
+}
+
+int study_cells_look_up(struct error *err, const struct study_cells *study, const char *wanted,
+                        const struct cell **found)
+{
+    int status = STATUS_OK;
+    char list[LIST];
+    int count = 0;
+    *found = NULL;
+    for (int i = 0; i < study->count; i++) {
+        if (fits(&study->cell[i], wanted)) {
+            *found = &study->cell[i];
+            count++;
+        }
+    }
+    if (count == 1) {
+        goto cleanup;
+    }
+    if (count > 1) {
+        list_candidates(study, fits, wanted, list);
+        FAIL(err, STATUS_USAGE, "\"%.80s\" fits %d cells; give more digits of the id:%s", wanted,
+             count, list);
+    }
+    if (wanted[0] == '\0' || list_candidates(study, resembles, wanted, list) == 0) {
+        list_candidates(study, NULL, wanted, list);
+    }
+    FAIL(err, STATUS_USAGE,
+         "\"%.80s\" is no cell of this study; give at least %d hex digits of an id, or "
+         "size/setting/seed, such as:%s",
+         wanted, ID_DIGITS, list);
+cleanup:
+    return status;
+}

@@ -23,6 +23,11 @@ void study_cells_free(struct study_cells *cells);
 /* The cell with that id; NULL: none. */
 const struct cell *study_cells_find(const struct study_cells *cells, const char *id);
 
+/* The one cell that a user means: by its id, the first digits of it (at least four), or "size/setting/seed". STATUS_USAGE when none or
+ * several fit; the message lists candidates. Only `cell` and `count` are needed. */
+int study_cells_look_up(struct error *err, const struct study_cells *study, const char *wanted,
+                        const struct cell **found);
+
 /* "size/setting/seed" */
 enum { STUDY_CELL_NAME = CELL_NAME + CELL_LABEL + 24 };
 const char *study_cell_name(const struct cell *cell, char name[STUDY_CELL_NAME]);
