@@ -55,6 +55,41 @@ struct text figure_label(const char *text, int width)
     return label;
 }
 
+static void append(struct text *text, const char *what, const char *level)
+{
+    size_t used = strlen(text->s);
+    snprintf(text->s + used, sizeof text->s - used, "%s%s%s", used > 0 ? ", " : "", what, level);
+}
+
+struct text figure_setting(const struct analysis *analysis, int setting)
+{
+    static const char *const names[RECIPES] = {
+        [RECIPE_DECAY] = "decay ",  [RECIPE_DROPOUT] = "dropout ",
+        [RECIPE_CLIP] = "clip ",    [RECIPE_PRECISION] = "",
+        [RECIPE_RATE] = "",         [RECIPE_SCHEDULE] = "",
+        [RECIPE_TOKENS] = "tokens "};
+    const struct design_setting *recipe = &analysis->design->setting[setting];
+    const char *label = analysis->effects->setting[setting].label;
+    struct text text = {""};
+    int changes = 0, said = 0;
+    for (const char *c = label; *c != '\0'; c++) {
+        changes += *c == '=';
+    }
+    for (int r = 0; r < RECIPES; r++) {
+        if (recipe->changed & 1U << r && isfinite(recipe->value[r])) {
+            char level[32];
+            if (r == RECIPE_TOKENS) {
+                snprintf(level, sizeof level, "%.31s", text_count(recipe->value[r]).s);
+            } else {
+                recipe_level((enum recipe)r, recipe->value[r], level);
+            }
+            append(&text, names[r], level);
+            said++;
+        }
+    }
+    return said > 0 && said == changes ? text : figure_label(label, 64);
+}
+
 void extent_add(struct extent *extent, double value)
 {
     if (isfinite(value)) {
@@ -101,58 +136,37 @@ static struct text log_label(double at, bool count)
     for (; count && at >= 999.5 && unit < 4; unit++) {
         at /= 1000;
     }
-    snprintf(label.s, sizeof label.s, "%.4g%s", at, units[unit]);
+    snprintf(label.s, sizeof label.s, at >= 1e-4 ? "%.4g%s" : "%.1e%s", at, units[unit]);
     return label;
 }
 
-/* Steps within a decade: as few as give three tics. */
-static int log_steps(double low, double high, double steps[18])
+/* Tics of a logarithmic axis, the roundest first: later ones have to keep their distance. */
+void sketch_log_axis(FILE *script, const char *axis, struct extent extent, bool counts,
+                     double pixels)
 {
-    static const struct {
-        int count;
-        double step[18];
-    } choices[] = {
-        {1, {1}},
-        {3, {1, 2, 5}},
-        {6, {1, 1.5, 2, 3, 5, 7}},
-        {18, {1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 8.5, 9}}};
-    for (size_t c = 0; c < sizeof choices / sizeof choices[0]; c++) {
-        int tics = 0;
-        for (int decade = (int)floor(log10(low)); decade <= (int)ceil(log10(high)); decade++) {
-            for (int i = 0; i < choices[c].count; i++) {
-                double at = choices[c].step[i] * pow(10, decade);
-                tics += at >= low && at <= high;
-            }
-        }
-        memcpy(steps, choices[c].step, sizeof choices[c].step);
-        if (tics >= 3 || c == sizeof choices / sizeof choices[0] - 1) {
-            return tics >= 2 ? choices[c].count : 0;
-        }
-    }
-    return 0;
-}
-
-void sketch_log_axis(FILE *script, const char *axis, struct extent extent, bool counts)
-{
-    double steps[18];
+    static const double steps[] = {1, 5, 2, 3, 7, 1.5, 4, 6, 2.5, 8, 1.2, 3.5, 4.5, 9};
+    enum { STEPS = sizeof steps / sizeof steps[0], MOST = 12 };
+    double at[MOST];
+    int count = 0;
     if (!extent_known(&extent) || extent.low <= 0) {
         return;
     }
-    double room = pow(extent.high / extent.low, 0.06) * 1.03;
+    double room = fmax(pow(extent.high / extent.low, 0.06), extent.high > extent.low ? 1.03 : 1.4);
     double low = extent.low / room, high = extent.high * room;
-    double decades = log10(high / low);
-    int every = decades > 9 ? 2 : 1, count = 0;
-    int each = log_steps(low, high, steps);
+    double gap = (axis[0] == 'x' ? 46 : 24) / pixels * log10(high / low);
     fprintf(script, "set logscale %s\n", axis);
     range(script, axis, low, high);
-    for (int decade = (int)floor(log10(low)); decade <= (int)ceil(log10(high)); decade++) {
-        for (int i = 0; i < each; i++) {
-            double at = steps[i] * pow(10, decade);
-            if (at < low || at > high || decade % every != 0) {
-                continue;
+    for (int i = 0; i < STEPS && (i < 3 || count < 3); i++) {
+        for (int decade = (int)floor(log10(low)); decade <= (int)ceil(log10(high)); decade++) {
+            double x = steps[i] * pow(10, decade);
+            bool free = x >= low && x <= high && count < MOST;
+            for (int k = 0; k < count && free; k++) {
+                free = fabs(log10(x / at[k])) >= gap;
             }
-            struct text label = log_label(at, counts);
-            tic(script, axis, count++, label.s, at);
+            if (free) {
+                tic(script, axis, count, log_label(x, counts).s, x);
+                at[count++] = x;
+            }
         }
     }
     tics_end(script, count);

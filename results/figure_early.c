@@ -17,9 +17,9 @@ void figure_early(struct sketch *sketch)
     for (int i = 0; i < early->points; i++) {
         extent_add(&y, early->point[i].rho.low);
     }
-    sketch_begin(sketch, 700, 380);
-    struct legend legend = {76, sketch->width, 0, sketch->height - 10, false};
-    sketch_frame(sketch, (struct frame){76, sketch->width - 14, 8, sketch->height - 92});
+    sketch_begin(sketch, 760, 380);
+    struct legend legend = {88, sketch->width, 0, sketch->height - 10, false};
+    sketch_frame(sketch, (struct frame){88, sketch->width - 14, 8, sketch->height - 92});
     sketch_legend(sketch, &legend,
                   (struct legend_entry){BLUE, "rank correlation, 95 % interval", 7, 1});
     sketch_legend(sketch, &legend, (struct legend_entry){VERMILLION, "noise ceiling", 0, 2});

@@ -138,7 +138,7 @@ void figure_claims(struct sketch *sketch)
                                 claim->has_matched && isfinite(claim->matched.interval.estimate),
                             .verdict = verdict_name(claim->verdict)};
         snprintf(row->label, sizeof row->label, "H%s  %s", hypothesis_name((enum hypothesis)h),
-                 claim->contrast);
+                 h == H5 ? "base recipe, per decade of parameters" : claim->contrast);
     }
     if (count == 0) {
         snprintf(
@@ -153,10 +153,11 @@ void figure_claims(struct sketch *sketch)
     draw_rows(sketch, rows, count, level);
     fprintf(
         sketch->caption,
-        "Effects on KL in the claimed direction (right of 0: as the paper says; H5: change with "
-        "ten times the parameters), mean over sizes, with simultaneous %s intervals. Squares: "
-        "the same at equal loss, that is less what a base model of that loss has. Grey: below "
-        "the smallest effect of interest.",
+        "Effects on KL, mean over sizes, with simultaneous %s intervals. H1 to H4 hold right of 0; "
+        "H5 "
+        "(the change with ten times the parameters) holds if its interval ends inside the grey, "
+        "which is what is smaller than the smallest effect of interest. Squares: the same at "
+        "equal loss, that is less what a base model of that loss has.",
         level);
 }
 
@@ -210,12 +211,14 @@ void figure_settings(struct sketch *sketch)
         }
         struct row *row = &rows[count++];
         struct weights pair;
-        snprintf(row->label, sizeof row->label, "%s", effects->setting[ranked[i].setting].label);
+        snprintf(row->label, sizeof row->label, "%s",
+                 figure_setting(analysis, ranked[i].setting).s);
         row->effect = effects_of(effects, ranked[i].setting, RESPONSE_LOG_KL, analysis->quantizer,
                                  analysis->checkpoint, EFFECTS_ALL_SIZES)
                           .interval;
         weights_pair(&pair, ranked[i].setting, effects->base);
-        if (analysis->matched != NULL) {
+        if (analysis->matched != NULL && /* the ladder is what the others are matched with */
+            !(analysis->design->setting[ranked[i].setting].changed & 1U << RECIPE_TOKENS)) {
             row->matched =
                 contrast_of(analysis->design, analysis->matched, &pair, EFFECTS_ALL_SIZES, 0.05)
                     .interval;

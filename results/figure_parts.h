@@ -18,8 +18,9 @@
 #define GREY       "#8c8c8c"
 #define FAINT      "#d2d2d2"
 
-#define FIGURE_MINUS "\xe2\x88\x92"
-#define FIGURE_DASH  "\xe2\x80\x93"
+/* KL is drawn in 10⁻³ nats per token. */
+#define FIGURE_KL_SCALE 1e3
+#define FIGURE_KL       "KL, 10\xe2\x81\xbb\xc2\xb3 nats per token"
 
 enum { FIGURE_COLORS = 6, FIGURE_LABEL = 40 };
 
@@ -43,6 +44,9 @@ int figure_dash(int i);   /* gnuplot's dash type */
 /* A text as gnuplot's 'text', whatever is in it. */
 void sketch_quote(FILE *script, const char *text);
 
+/* A setting in few words, as in "decay 0.005, fp16": its label if it changes more than the recipe. */
+struct text figure_setting(const struct analysis *analysis, int setting);
+
 /* A label of at most `width` characters, the rest as "…". */
 struct text figure_label(const char *text, int width);
 
@@ -54,8 +58,9 @@ struct extent {
 void extent_add(struct extent *extent, double value); /* NaN and infinities do not count */
 bool extent_known(const struct extent *extent);
 
-/* Range and tics of an axis ("x", "y"). */
-void sketch_log_axis(FILE *script, const char *axis, struct extent extent, bool counts);
+/* Range and tics of an axis ("x", "y") of that length; `counts`: "20 k" instead of 20000. */
+void sketch_log_axis(FILE *script, const char *axis, struct extent extent, bool counts,
+                     double pixels);
 void sketch_linear_axis(FILE *script, const char *axis, struct extent extent);
 
 /* An axis of log-ratios that is `pixels` long, with percent at the tics. 0 is always on it. */

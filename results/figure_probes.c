@@ -29,6 +29,13 @@ static void legend_of(const struct sketch *sketch, int sizes,
     struct legend legend = {96, sketch->width, 0, 334, false};
     for (int s = 0; s < sizes; s++) {
         struct text name = figure_label(sketch->analysis->effects->size[s].name, 20);
+        int cells = 0;
+        for (int p = 0; p <= PRECISION_FP16; p++) {
+            cells += written[s][p];
+        }
+        if (cells == 0) {
+            continue;
+        }
         sketch_legend(
             sketch, &legend,
             (struct legend_entry){figure_color(s), name.s, marker_of(PRECISION_BF16, s), 0});
@@ -62,9 +69,10 @@ static void panel(struct sketch *sketch, enum table_probe probe, int step, int p
                 double value = probe_of(analysis, probe, i);
                 if (effects->size_of[i] == s && (int)analysis->table->cell[i].precision == p &&
                     isfinite(value) && isfinite(analysis->log_kl[i])) {
-                    fprintf(script, "%.5g %.5g\n", exp(value), exp(analysis->log_kl[i]));
+                    double kl = FIGURE_KL_SCALE * exp(analysis->log_kl[i]);
+                    fprintf(script, "%.5g %.5g\n", exp(value), kl);
                     extent_add(&x, exp(value));
-                    extent_add(&y, exp(analysis->log_kl[i]));
+                    extent_add(&y, kl);
                     written[s][p]++;
                 }
             }
@@ -74,11 +82,12 @@ static void panel(struct sketch *sketch, enum table_probe probe, int step, int p
     if (!extent_known(&x)) {
         return;
     }
-    sketch_log_axis(script, "x", x, false);
-    sketch_log_axis(script, "y", y, false);
-    sketch_frame(sketch, (struct frame){96 + 304 * place, 344 + 304 * place, 12, 250});
+    const struct frame frame = {96 + 304 * place, 344 + 304 * place, 12, 250};
+    sketch_frame(sketch, frame);
+    sketch_log_axis(script, "x", x, false, frame.right - frame.left);
+    sketch_log_axis(script, "y", y, false, frame.bottom - frame.top);
     fprintf(script, "set xlabel '%s'\nset ylabel '%s'\n", table_probe_name(probe),
-            place == 0 ? "KL, nats per token" : "");
+            place == 0 ? FIGURE_KL : "");
     if (place == 0) {
         legend_of(sketch, sizes, written);
     }

@@ -35,11 +35,12 @@ static int write_points(struct sketch *sketch, const struct line *line, const ch
                                   analysis->checkpoint);
         if (mean.cells > 0 && isfinite(mean.mean)) {
             double around = line->strong && isfinite(half) ? fmin(half, 3) : 0;
-            fprintf(sketch->script, "%.8g %.8g %.8g %.8g\n", effects->size[s].parameters,
-                    exp(mean.mean), exp(mean.mean - around), exp(mean.mean + around));
+            double kl = FIGURE_KL_SCALE * exp(mean.mean);
+            fprintf(sketch->script, "%.8g %.8g %.8g %.8g\n", effects->size[s].parameters, kl,
+                    kl * exp(-around), kl * exp(around));
             extent_add(x, effects->size[s].parameters);
-            extent_add(y, exp(mean.mean - around));
-            extent_add(y, exp(mean.mean + around));
+            extent_add(y, kl * exp(-around));
+            extent_add(y, kl * exp(around));
             points++;
         }
     }
@@ -90,10 +91,10 @@ static void panel(struct sketch *sketch, const struct line *lines, int count, co
     for (int i = 0; i < count; i++) {
         points[i] = write_points(sketch, &lines[i], name, i, &x, &y);
     }
-    sketch_log_axis(script, "x", x, true);
-    sketch_log_axis(script, "y", y, false);
+    sketch_log_axis(script, "x", x, true, frame.right - frame.left);
+    sketch_log_axis(script, "y", y, false, frame.bottom - frame.top);
     sketch_frame(sketch, frame);
-    fprintf(script, "set xlabel 'non-embedding parameters'\nset ylabel 'KL, nats per token'\n"
+    fprintf(script, "set xlabel 'non-embedding parameters'\nset ylabel '" FIGURE_KL "'\n"
                     "set title ");
     sketch_quote(script, title);
     fputc('\n', script);
@@ -113,7 +114,8 @@ static void say_base(struct sketch *sketch, const struct line *line, const char 
         }
         struct mean mean = effects_mean(effects, setting, s, RESPONSE_LOG_KL, analysis->quantizer,
                                         analysis->checkpoint);
-        fprintf(sketch->alt, " %s at %s parameters,", text_significant(exp(mean.mean), 3).s,
+        fprintf(sketch->alt, " %s at %s parameters,",
+                text_significant(FIGURE_KL_SCALE * exp(mean.mean), 3).s,
                 text_count(effects->size[s].parameters).s);
     }
 }
@@ -177,8 +179,7 @@ static int setting_lines(const struct analysis *analysis, struct line *lines,
         if (setting < 0) {
             continue;
         }
-        memcpy(titles[i + 1], figure_label(effects->setting[setting].label, FIGURE_LABEL).s,
-               TEXT_NUMBER);
+        memcpy(titles[i + 1], figure_setting(analysis, setting).s, TEXT_NUMBER);
         lines[count++] = (struct line){.setting = setting,
                                        .title = titles[i + 1],
                                        .color = figure_color(i + 1),
@@ -217,7 +218,7 @@ void figure_scale(struct sketch *sketch)
     sketch_begin(sketch, 980, 510);
     bool both = rungs > 1;
     fprintf(sketch->script, "set multiplot\n");
-    fprintf(sketch->alt, "KL against non-embedding parameters, both logarithmic.");
+    fprintf(sketch->alt, FIGURE_KL ", against non-embedding parameters, both logarithmic.");
     if (both) {
         panel(sketch, ladder, rungs, "rung", (struct frame){100, 478, 34, 320},
               "The base recipe, by training tokens");

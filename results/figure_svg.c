@@ -18,6 +18,8 @@ static const struct {
     {"fill = 'black'", "fill='currentColor'"},
     {"color='black'", ""},
     {"rgb(  0,   0,   0)", "currentColor"},
+    {"rgb(0,0,0)", "currentColor"},
+    {"rgb(255,255,255)", "var(--on)"},
     {"rgb(  0, 114, 178)", "var(--blue)"},
     {"rgb(213,  94,   0)", "var(--vermillion)"},
     {"rgb(  0, 158, 115)", "var(--green)"},

@@ -68,7 +68,7 @@ static void legend_of(const struct sketch *sketch, const int *extreme, int extre
     for (int i = 0; i <= extremes; i++) {
         int setting = i == 0 ? effects->base : extreme[i - 1];
         if (setting >= 0) {
-            struct text name = figure_label(effects->setting[setting].label, 56);
+            struct text name = figure_setting(sketch->analysis, setting);
             sketch_legend(sketch, &legend,
                           (struct legend_entry){figure_color(i), name.s, 0, figure_dash(i)});
         }
@@ -105,10 +105,11 @@ static void panel(struct sketch *sketch, int size, int place, int columns, const
     }
     const double width = sketch->width / columns;
     const int column = place % columns, row = place / columns;
-    sketch_log_axis(script, "x", x, true);
+    const struct frame frame = {84 + width * column, width * (column + 1) - 14, 34 + ROW * row,
+                                ROW * (row + 1) - 66};
+    sketch_frame(sketch, frame);
+    sketch_log_axis(script, "x", x, true, frame.right - frame.left);
     sketch_linear_axis(script, "y", y);
-    sketch_frame(sketch, (struct frame){84 + width * column, width * (column + 1) - 14,
-                                        34 + ROW * row, ROW * (row + 1) - 66});
     fprintf(script, "set xlabel 'training tokens'\nset ylabel '%s'\n",
             column == 0 ? "training loss, nats per token" : "");
     if (place == 0) {
@@ -147,30 +148,48 @@ static void panel(struct sketch *sketch, int size, int place, int columns, const
     }
 }
 
+static bool has_curve(const struct analysis *analysis, int size)
+{
+    for (int i = 0; i < analysis->table->cells; i++) {
+        if (analysis->effects->size_of[i] == size && last_step(analysis->table, i) > 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void figure_traces(struct sketch *sketch)
 {
     const struct analysis *analysis = sketch->analysis;
     const struct table *table = analysis->table;
     const struct effects *effects = analysis->effects;
-    bool any = false;
-    for (int i = 0; table->trace_loss != NULL && table->trace_step != NULL && i < table->cells;
-         i++) {
-        any |= last_step(table, i) > 0;
+    int shown[PANELS], known = 0, panels = 0, extreme[FIGURE_EXTREMES];
+    if (table->trace_loss == NULL || table->trace_step == NULL) {
+        snprintf(sketch->absent, sizeof sketch->absent, "The file has no training curves.");
+        return;
     }
-    if (!any) {
+    for (int s = 0; s < effects->sizes; s++) {
+        known += has_curve(analysis, s);
+    }
+    if (known == 0) {
         snprintf(sketch->absent, sizeof sketch->absent, "No cell has a training curve yet.");
         return;
     }
-    int extreme[FIGURE_EXTREMES];
+    for (int s = 0, seen = 0; s < effects->sizes; s++) { /* evenly among those that have some */
+        if (has_curve(analysis, s)) {
+            int next = known <= PANELS ? panels : panels * (known - 1) / (PANELS - 1);
+            if (seen++ == next && panels < PANELS) {
+                shown[panels++] = s;
+            }
+        }
+    }
     int extremes = figure_extremes(analysis, extreme);
-    int panels = effects->sizes < PANELS ? effects->sizes : PANELS;
     int columns = panels == 4 ? 2 : panels < 3 ? panels : 3;
     sketch_begin(sketch, 980, ROW * ((panels + columns - 1) / columns) + LEGEND);
     fprintf(sketch->script, "set multiplot\n");
     fprintf(sketch->alt, "Training loss against training tokens, one panel per size.");
     for (int i = 0; i < panels; i++) {
-        int size = panels == 1 ? 0 : (int)lround((double)i * (effects->sizes - 1) / (panels - 1));
-        panel(sketch, size, i, columns, extreme, extremes);
+        panel(sketch, shown[i], i, columns, extreme, extremes);
     }
     fprintf(sketch->script, "unset multiplot\n");
     fprintf(sketch->caption,
@@ -178,7 +197,7 @@ void figure_traces(struct sketch *sketch)
             "base's seeds. Named besides the base: the settings whose KL is furthest from it; the "
             "others in grey%s.",
             effects->settings > OTHERS + FIGURE_EXTREMES + 1 ? " (the first of them)" : "");
-    if (effects->sizes > panels) {
-        fprintf(sketch->caption, " Shown: %d of %d sizes.", panels, effects->sizes);
+    if (known > panels) {
+        fprintf(sketch->caption, " Shown: %d of %d sizes.", panels, known);
     }
 }

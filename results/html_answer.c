@@ -73,6 +73,18 @@ static void verdict_end(const struct page *page, enum verdict verdict, const cha
     fputs("</td></tr>\n", page->out);
 }
 
+/* C6 and C7 are supported or not: without a smallest effect of interest nothing contradicts them. */
+static void exploratory_end(const struct page *page, bool supported)
+{
+    if (supported) {
+        verdict_end(page, VERDICT_SUPPORTED, "exploratory");
+    } else {
+        fputs("<td><span class=\"verdict open\"><b aria-hidden=\"true\">?</b> not supported</span>"
+              "<small>exploratory</small></td></tr>\n",
+              page->out);
+    }
+}
+
 static void hypothesis_row(const struct page *page, enum hypothesis h)
 {
     const struct claim *claim = &page->analysis->claims.claim[h];
@@ -120,8 +132,7 @@ static void early_row(const struct page *page)
              text_fixed(best->rho.low, 2, false).s, text_fixed(best->rho.high, 2, false).s);
     fputs("</td>", page->out);
     page_number(page, "%d \xc3\x97 %d", early->seeds, early->sizes);
-    verdict_end(page, early->supported ? VERDICT_SUPPORTED : VERDICT_UNDECIDED,
-                early->supported ? "exploratory" : "exploratory; not shown");
+    exploratory_end(page, early->supported);
 }
 
 static void mechanism_row(const struct page *page, enum table_probe probe)
@@ -130,11 +141,12 @@ static void mechanism_row(const struct page *page, enum table_probe probe)
                                                      "worse variants have a wider LayerNorm gain",
                                                      "worse variants have wider activations"};
     const struct mechanism *mechanism = &page->analysis->mechanism[probe];
-    char name[8], note[256] = "";
+    char name[8], note[448] = "";
     snprintf(name, sizeof name, "C7%c", "abc"[probe]);
     if (mechanism->known) {
-        snprintf(note, sizeof note, "%s; residual correlation with log KL %s", mechanism->contrast,
-                 text_interval(mechanism->r, mechanism->r_low, mechanism->r_high).s);
+        snprintf(note, sizeof note, "%s; residual correlation %s [%s, %s]", mechanism->contrast,
+                 text_fixed(mechanism->r, 2, true).s, text_fixed(mechanism->r_low, 2, true).s,
+                 text_fixed(mechanism->r_high, 2, true).s);
     }
     row_start(page, name, claims[probe], note);
     if (!mechanism->known) {
@@ -145,8 +157,7 @@ static void mechanism_row(const struct page *page, enum table_probe probe)
     }
     page_number(page, "%s", html_percent(&mechanism->ratio.interval).s);
     seeds_by_sizes(page, &mechanism->ratio);
-    verdict_end(page, mechanism->supported ? VERDICT_SUPPORTED : VERDICT_UNDECIDED,
-                mechanism->supported ? "exploratory" : "exploratory; not shown");
+    exploratory_end(page, mechanism->supported);
 }
 
 static void verdict_table(const struct page *page)

@@ -5,6 +5,8 @@
 #include "results/html_parts.h"
 
 #define DELTA "\xce\x94"
+#define MILLI "10\xe2\x81\xbb\xc2\xb3" /* KL and Δloss are shown in 10⁻³ nats per token */
+#define SCALE 1e3
 
 static size_t run_of(const struct analysis *analysis, int cell)
 {
@@ -35,8 +37,8 @@ static void cell_row(const struct page *page, int i)
     page_number(page, "%llu", (unsigned long long)cell->seed);
     page_text(page, "%s", cell_status_name(cell->status));
     page_value(page, values[0], text_fixed(values[0], 4, false).s);
-    page_value(page, values[1], text_significant(values[1], 4).s);
-    page_value(page, values[2], text_significant(values[2], 3).s);
+    page_value(page, values[1], text_significant(SCALE * values[1], 4).s);
+    page_value(page, values[2], text_significant(SCALE * values[2], 3).s);
     page_value(page, values[3], text_seconds(values[3]).s);
     fputs("</tr>\n", page->out);
 }
@@ -117,13 +119,17 @@ static void details(const struct page *page, int i)
     if (cell->status == CELL_DONE) {
         details_course(page, i);
         details_tasks(page, i);
-        page_table(page, "", "At the end of training, KL and losses in nats per token", head, 5);
+        page_table(page, "",
+                   "At the end of training; KL and " DELTA "loss in " MILLI " nats per token", head,
+                   5);
         for (int q = 0; q < table->quantizers; q++) {
             fprintf(page->out, "<tr>");
             page_text(page, "%s", table->quantizer[q]);
-            page_number(page, "%s", text_significant(quantized(analysis, table->kl, i, q), 4).s);
             page_number(page, "%s",
-                        text_significant(quantized(analysis, table->delta_loss, i, q), 4).s);
+                        text_significant(SCALE * quantized(analysis, table->kl, i, q), 4).s);
+            page_number(
+                page, "%s",
+                text_significant(SCALE * quantized(analysis, table->delta_loss, i, q), 4).s);
             page_number(
                 page, "%s",
                 text_significant(100 * quantized(analysis, table->relative_loss_increase, i, q), 3)
@@ -145,9 +151,9 @@ static void all_cells(const struct page *page)
     const struct analysis *analysis = page->analysis;
     char caption[256];
     snprintf(caption, sizeof caption,
-             "Cells at the end of training; KL and " DELTA
-             "loss under %s; losses and KL in nats per "
-             "token. A cell's name leads to its settings and all its numbers.",
+             "Cells at the end of training: loss in nats per token, KL and " DELTA
+             "loss under %s in " MILLI
+             " nats per token. A cell's name leads to its settings and all its numbers.",
              analysis->table->quantizer[analysis->quantizer]);
     fputs(
         "<label id=\"filter\" hidden>Show cells with <input type=\"search\" placeholder=\"dropout "
@@ -172,11 +178,11 @@ static void summary(const struct page *page)
     const struct analysis *analysis = page->analysis;
     const struct effects *effects = analysis->effects;
     int shown = 0;
-    page_table(
-        page, "sortable",
-        "Cells by setting and size at the end of training: means over seeds (KL: geometric), "
-        "nats per token",
-        head, 8);
+    page_table(page, "sortable",
+               "Cells by setting and size at the end of training: means over seeds (KL: "
+               "geometric); loss in "
+               "nats per token, KL and " DELTA "loss in " MILLI " nats per token",
+               head, 8);
     for (int s = 0; s < effects->settings; s++) {
         for (int z = 0; z < effects->sizes && shown < HTML_CELLS; z++) {
             int done = 0, total = 0;
@@ -201,9 +207,9 @@ static void summary(const struct page *page)
             page_number(page, "%d", done);
             page_number(page, "%d", total - done);
             page_value(page, loss.mean, text_fixed(loss.mean, 4, false).s);
-            page_value(page, exp(kl.mean), text_significant(exp(kl.mean), 4).s);
+            page_value(page, exp(kl.mean), text_significant(SCALE * exp(kl.mean), 4).s);
             page_value(page, kl.sd, text_fixed(text_percent(kl.sd), 1, false).s);
-            page_value(page, delta.mean, text_significant(delta.mean, 3).s);
+            page_value(page, delta.mean, text_significant(SCALE * delta.mean, 3).s);
             fputs("</tr>\n", page->out);
             shown++;
         }

@@ -47,6 +47,7 @@ static void provenance(const struct page *page)
     instruction_sets(table, sets);
     fputs("<dl>\n", page->out);
     entry(page, "Study", table->name);
+    entry(page, "Title", table->title);
     entry(page, "Design", table->design);
     entry(page, "Result file of", table->date);
     entry(page, "ptqscale", table->version);

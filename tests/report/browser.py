@@ -23,7 +23,8 @@ class Browser:
         if program is None:
             raise FileNotFoundError("there is no Chromium: apt-get install chromium")
         self.end = time.monotonic() + seconds
-        self.profile = tempfile.TemporaryDirectory(prefix="ptqscale-chromium-")
+        self.profile = tempfile.TemporaryDirectory(prefix="ptqscale-chromium-",
+                                                   ignore_cleanup_errors=True)
         to_browser, self.writing = os.pipe()
         self.reading, from_browser = os.pipe()
         arguments = [program, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
@@ -48,6 +49,12 @@ class Browser:
         return self
 
     def __exit__(self, *_):
+        try:  # an orderly end also ends its helpers, which write to the profile
+            self.session = None
+            self.call("Browser.close")
+            self.process.wait(5)
+        except (OSError, EOFError, TimeoutError, RuntimeError, subprocess.TimeoutExpired):
+            pass
         self.process.kill()
         self.process.wait()
         os.close(self.writing)
