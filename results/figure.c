@@ -67,7 +67,7 @@ void figure_clear(struct figure *figure)
     *figure = (struct figure){0};
 }
 
-/* The terminal's line, in front of the script. The other formats are as large as the SVG's pixels at 100 per inch. */
+/* The terminal's lines, with the font of small text, in front of the script. The other formats are as large as the SVG's pixels at 100 per inch. */
 static int with_terminal(struct error *err, const struct figure *figure, enum figure_format format,
                          char **script, size_t *size)
 {
@@ -79,19 +79,19 @@ static int with_terminal(struct error *err, const struct figure *figure, enum fi
     case FIGURE_SVG:
         fprintf(out,
                 "set terminal svg size %.0f,%.0f dynamic noenhanced font 'sans-serif,13' name "
-                "'%s'\n",
+                "'%s'\nsmall = ',11'\n",
                 figure->width, figure->height, figure->name);
         break;
     case FIGURE_PDF:
-        fprintf(
-            out,
-            "set terminal pdfcairo size %.2fin,%.2fin noenhanced font 'Sans,9' fontscale 1.05\n",
-            figure->width / 100, figure->height / 100);
+        fprintf(out,
+                "set terminal pdfcairo size %.2fin,%.2fin noenhanced font 'Sans,9' fontscale "
+                "0.8\nsmall = ',7.5'\n",
+                figure->width / 100, figure->height / 100);
         break;
     case FIGURE_PNG:
         fprintf(out,
                 "set terminal pngcairo size %.0f,%.0f noenhanced font 'Sans,9.5' fontscale 2 "
-                "linewidth 2 pointscale 2\n",
+                "linewidth 2 pointscale 2\nsmall = ',8'\n",
                 2 * figure->width, 2 * figure->height);
         break;
     }

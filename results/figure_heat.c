@@ -62,7 +62,7 @@ static void draw_cell(FILE *script, int id, double x, double y, double estimate,
              text_fixed(percent, fabs(percent) < 9.5 ? 1 : 0, true).s, sure ? "*" : "");
     fputs("set label ", script);
     sketch_quote(script, number);
-    fprintf(script, " at %g,%g center front font ',11'\n", x, y);
+    fprintf(script, " at %g,%g center front font small\n", x, y);
 }
 
 /* The order of the columns: the primary first. */
