@@ -55,6 +55,29 @@ struct text figure_label(const char *text, int width)
     return label;
 }
 
+struct kl_unit figure_kl_unit(const struct analysis *analysis)
+{
+#define NATS " nats per token"
+#define TEN  "KL, 10\xe2\x81\xbb"
+    static const struct kl_unit units[] = {{1, "KL," NATS},
+                                           {1e3, TEN "\xc2\xb3" NATS},
+                                           {1e6, TEN "\xe2\x81\xb6" NATS},
+                                           {1e9, TEN "\xe2\x81\xb9" NATS}};
+    enum { UNITS = sizeof units / sizeof units[0] };
+    double sum = 0;
+    int cells = 0, unit = 0;
+    for (int i = 0; i < analysis->table->cells; i++) {
+        if (isfinite(analysis->log_kl[i])) {
+            sum += analysis->log_kl[i];
+            cells++;
+        }
+    }
+    while (cells > 0 && unit < UNITS - 1 && exp(sum / cells) * units[unit].scale < 0.03) {
+        unit++;
+    }
+    return units[unit];
+}
+
 static void append(struct text *text, const char *what, const char *level)
 {
     size_t used = strlen(text->s);

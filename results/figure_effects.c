@@ -41,7 +41,8 @@ static void put_note(FILE *script, const char *text, double y)
     fprintf(script, " at graph 1.02, first %.4g left\n", y);
 }
 
-static void draw_rows(struct sketch *sketch, const struct row *rows, int count, const char *level)
+/* Returns how many rows have a companion at equal loss. */
+static int draw_rows(struct sketch *sketch, const struct row *rows, int count, const char *level)
 {
     FILE *script = sketch->script;
     struct extent extent = EXTENT_EMPTY;
@@ -118,6 +119,16 @@ static void draw_rows(struct sketch *sketch, const struct row *rows, int count, 
         }
         fputc(i + 1 < count ? ';' : '.', sketch->alt);
     }
+    return matched;
+}
+
+static void say_matched(const struct sketch *sketch, int matched)
+{
+    if (matched > 0) {
+        fprintf(sketch->caption,
+                " Squares: the same at equal loss, that is less what the base's ladder "
+                "of tokens has at that loss, where it reaches.");
+    }
 }
 
 void figure_claims(struct sketch *sketch)
@@ -150,15 +161,14 @@ void figure_claims(struct sketch *sketch)
     char level[32];
     snprintf(level, sizeof level, "%.1f %%", 100 * (1 - claims->alpha));
     fprintf(sketch->alt, "Effects on KL in the direction that the paper claims, with intervals.");
-    draw_rows(sketch, rows, count, level);
+    const int matched = draw_rows(sketch, rows, count, level);
     fprintf(
         sketch->caption,
         "Effects on KL, mean over sizes, with simultaneous %s intervals. H1 to H4 hold right of 0; "
-        "H5 "
-        "(the change with ten times the parameters) holds if its interval ends inside the grey, "
-        "which is what is smaller than the smallest effect of interest. Squares: the same at "
-        "equal loss, that is less what a base model of that loss has.",
+        "H5 (the change with ten times the parameters) holds if its interval ends inside the grey, "
+        "which is what is smaller than the smallest effect of interest.",
         level);
+    say_matched(sketch, matched);
 }
 
 struct ranked {
@@ -227,16 +237,16 @@ void figure_settings(struct sketch *sketch)
     }
     sketch_begin(sketch, 980, 98 + 26 * count);
     fprintf(sketch->alt, "Effect of each setting on KL against the base recipe, with intervals.");
-    draw_rows(sketch, rows, count, "95 %");
+    const int matched = draw_rows(sketch, rows, count, "95 %");
     fprintf(
         sketch->caption,
         "KL of each setting against the base recipe, paired by size and seed, mean over the sizes "
-        "that have it; each 95 %% interval stands for itself. Squares: at equal loss, where the "
-        "base's ladder of tokens reaches. ");
+        "that have it; each 95 %% interval stands for itself.");
+    say_matched(sketch, matched);
     if (known > count) {
         fprintf(sketch->caption,
-                "Shown: the %d largest and the %d smallest of %d effects; ptqscale report prints "
-                "all.",
+                " Shown: the %d largest and the %d smallest of %d effects; ptqscale report "
+                "--full prints all.",
                 ROWS / 2, ROWS / 2, known);
     }
 cleanup:

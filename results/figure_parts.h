@@ -18,9 +18,11 @@
 #define GREY       "#8c8c8c"
 #define FAINT      "#d2d2d2"
 
-/* KL is drawn in 10⁻³ nats per token. */
-#define FIGURE_KL_SCALE 1e3
-#define FIGURE_KL       "KL, 10\xe2\x81\xbb\xc2\xb3 nats per token"
+/* KL is drawn in a unit of nats per token in which its middle is a number of few digits. */
+struct kl_unit {
+    double scale;     /* 1000 for 10⁻³ */
+    const char *name; /* "KL, 10⁻³ nats per token" */
+};
 
 enum { FIGURE_COLORS = 6, FIGURE_LABEL = 40 };
 
@@ -43,6 +45,8 @@ int figure_dash(int i);   /* gnuplot's dash type */
 
 /* A text as gnuplot's 'text', whatever is in it. */
 void sketch_quote(FILE *script, const char *text);
+
+struct kl_unit figure_kl_unit(const struct analysis *analysis);
 
 /* A setting in few words, as in "decay 0.005, fp16": its label if it changes more than the recipe. */
 struct text figure_setting(const struct analysis *analysis, int setting);

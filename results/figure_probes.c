@@ -60,6 +60,7 @@ static void panel(struct sketch *sketch, enum table_probe probe, int step, int p
     const struct effects *effects = analysis->effects;
     FILE *script = sketch->script;
     struct extent x = EXTENT_EMPTY, y = EXTENT_EMPTY;
+    const struct kl_unit unit = figure_kl_unit(analysis);
     int sizes = effects->sizes < SIZES ? effects->sizes : SIZES;
     int written[SIZES][PRECISION_FP16 + 1] = {{0}};
     for (int s = 0; s < sizes; s++) {
@@ -69,7 +70,7 @@ static void panel(struct sketch *sketch, enum table_probe probe, int step, int p
                 double value = probe_of(analysis, probe, i);
                 if (effects->size_of[i] == s && (int)analysis->table->cell[i].precision == p &&
                     isfinite(value) && isfinite(analysis->log_kl[i])) {
-                    double kl = FIGURE_KL_SCALE * exp(analysis->log_kl[i]);
+                    double kl = unit.scale * exp(analysis->log_kl[i]);
                     fprintf(script, "%.5g %.5g\n", exp(value), kl);
                     extent_add(&x, exp(value));
                     extent_add(&y, kl);
@@ -87,7 +88,7 @@ static void panel(struct sketch *sketch, enum table_probe probe, int step, int p
     sketch_log_axis(script, "x", x, false, frame.right - frame.left);
     sketch_log_axis(script, "y", y, false, frame.bottom - frame.top);
     fprintf(script, "set xlabel '%s'\nset ylabel '%s'\n", table_probe_name(probe),
-            place == 0 ? FIGURE_KL : "");
+            place == 0 ? unit.name : "");
     if (place == 0) {
         legend_of(sketch, sizes, written);
     }

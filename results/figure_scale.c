@@ -35,7 +35,7 @@ static int write_points(struct sketch *sketch, const struct line *line, const ch
                                   analysis->checkpoint);
         if (mean.cells > 0 && isfinite(mean.mean)) {
             double around = line->strong && isfinite(half) ? fmin(half, 3) : 0;
-            double kl = FIGURE_KL_SCALE * exp(mean.mean);
+            double kl = figure_kl_unit(analysis).scale * exp(mean.mean);
             fprintf(sketch->script, "%.8g %.8g %.8g %.8g\n", effects->size[s].parameters, kl,
                     kl * exp(-around), kl * exp(around));
             extent_add(x, effects->size[s].parameters);
@@ -94,8 +94,8 @@ static void panel(struct sketch *sketch, const struct line *lines, int count, co
     sketch_log_axis(script, "x", x, true, frame.right - frame.left);
     sketch_log_axis(script, "y", y, false, frame.bottom - frame.top);
     sketch_frame(sketch, frame);
-    fprintf(script, "set xlabel 'non-embedding parameters'\nset ylabel '" FIGURE_KL "'\n"
-                    "set title ");
+    fprintf(script, "set xlabel 'non-embedding parameters'\nset ylabel '%s'\nset title ",
+            figure_kl_unit(sketch->analysis).name);
     sketch_quote(script, title);
     fputc('\n', script);
     plot_lines(sketch, lines, points, count, name, &legend);
@@ -115,7 +115,7 @@ static void say_base(struct sketch *sketch, const struct line *line, const char 
         struct mean mean = effects_mean(effects, setting, s, RESPONSE_LOG_KL, analysis->quantizer,
                                         analysis->checkpoint);
         fprintf(sketch->alt, " %s at %s parameters,",
-                text_significant(FIGURE_KL_SCALE * exp(mean.mean), 3).s,
+                text_significant(figure_kl_unit(analysis).scale * exp(mean.mean), 3).s,
                 text_count(effects->size[s].parameters).s);
     }
 }
@@ -215,10 +215,11 @@ void figure_scale(struct sketch *sketch)
         snprintf(sketch->absent, sizeof sketch->absent, "No cell of the base recipe is finished.");
         return;
     }
-    sketch_begin(sketch, 980, 510);
     bool both = rungs > 1;
+    sketch_begin(sketch, both ? 980 : 660, 510);
     fprintf(sketch->script, "set multiplot\n");
-    fprintf(sketch->alt, FIGURE_KL ", against non-embedding parameters, both logarithmic.");
+    fprintf(sketch->alt, "%s, against non-embedding parameters, both logarithmic.",
+            figure_kl_unit(analysis).name);
     if (both) {
         panel(sketch, ladder, rungs, "rung", (struct frame){100, 478, 34, 320},
               "The base recipe, by training tokens");
