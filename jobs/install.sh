@@ -12,9 +12,9 @@
 RUN_PACKAGES="build-essential cmake ninja-build pkg-config git ca-certificates
     libopenmpi-dev openmpi-bin libdnnl-dev libnetcdf-dev netcdf-bin libyaml-dev librandom123-dev
     libgsl-dev libxxhash-dev zlib1g-dev libzstd-dev libjansson-dev libexpat1-dev libcsv-dev
-    libsentencepiece-dev libscalapack-openmpi-dev libopenblas-serial-dev"
+    libsentencepiece-dev libscalapack-openmpi-dev libopenblas-serial-dev gnuplot-nox"
 TEST_PACKAGES="libcmocka-dev clang-format sentencepiece zstd python3-minimal python3-numpy python3-xarray
-    python3-netcdf4 python3-statsmodels python3-scipy slurmctld slurmd slurm-client munge"
+    python3-netcdf4 python3-statsmodels python3-scipy chromium slurmctld slurmd slurm-client munge"
 FUZZ_PACKAGES="clang libclang-rt-dev" # libFuzzer; older releases have it all in clang
 
 # as_root COMMAND...: run it as root, in whatever way there is.
@@ -84,8 +84,8 @@ install_dependencies() {
     cat >&2 <<'END'
 install: no apt-get here. Have these in the environment, e.g. with module load:
 install:   cmake (3.20 or newer), a C and C++ compiler, pkg-config, openmpi, netcdf-c, onednn, gsl,
-install:   libyaml, jansson, sentencepiece, zlib, zstd, xxhash, random123, scalapack with a BLAS; for the tests cmocka,
-install:   clang-format, the programs of sentencepiece and zstd, and Python 3 with xarray and netCDF4. Libraries in folders of their own: CMAKE_PREFIX_PATH and PKG_CONFIG_PATH.
+install:   libyaml, jansson, sentencepiece, zlib, zstd, xxhash, random123, scalapack with a BLAS, gnuplot for figures; for the tests
+install:   cmocka, clang-format, the programs of sentencepiece and zstd, chromium, and Python 3 with xarray and netCDF4. Libraries in folders of their own: CMAKE_PREFIX_PATH and PKG_CONFIG_PATH.
 END
 }
 

@@ -44,7 +44,7 @@ int figure_make(struct error *err, const struct analysis *analysis, enum figure_
                 struct figure *figure);
 void figure_clear(struct figure *figure);
 
-/* Draw it, in at most 30 s; the caller frees *bytes. Errors as of gnuplot_run. */
+/* Draw it, in at most 20 s; the caller frees *bytes. Errors as of gnuplot_run. */
 int figure_draw(struct error *err, const struct figure *figure, enum figure_format format,
                 char **bytes, size_t *size);
 

@@ -132,40 +132,54 @@ static void say_rows(struct sketch *sketch, const struct heat_row *rows, int cou
     }
 }
 
+/* The largest effect, for the strongest colour; 0: there is none. */
+static double largest(const struct analysis *analysis, const struct heat_row *rows, int count)
+{
+    double most = 0;
+    for (int i = 0; i < count; i++) {
+        for (int q = 0; q < analysis->table->quantizers; q++) {
+            const struct interval *value = value_of(analysis, &rows[i], q);
+            if (value != NULL && isfinite(value->estimate)) {
+                most = fmax(most, fmax(log(1.05), fmin(fabs(value->estimate), log(4))));
+            }
+        }
+    }
+    return most;
+}
+
+static void draw_cells(struct sketch *sketch, const struct heat_row *rows, int count, double most)
+{
+    const struct analysis *analysis = sketch->analysis;
+    int id = 1;
+    for (int i = 0; i < count; i++) {
+        for (int q = 0; q < analysis->table->quantizers; q++) {
+            const struct interval *value = value_of(analysis, &rows[i], q);
+            if (value != NULL && isfinite(value->estimate)) {
+                draw_cell(sketch->script, id++, column_of(analysis, q), count - i, value->estimate,
+                          most, rows[i].of[q] != NULL && rows[i].of[q]->holm < 0.05);
+            }
+        }
+    }
+}
+
 void figure_heat(struct sketch *sketch)
 {
     const struct analysis *analysis = sketch->analysis;
     struct heat_row *rows = calloc(ROWS, sizeof *rows);
-    double most = log(1.05);
-    int left_out = 0, id = 1;
+    int left_out = 0;
     int count = rows == NULL ? 0 : gather(analysis, rows, &left_out);
-    if (count == 0) {
+    double most = largest(analysis, rows, count);
+    if (most <= 0 || analysis->table->quantizers < 2) {
         snprintf(sketch->absent, sizeof sketch->absent,
                  analysis->table->quantizers < 2
                      ? "The study has one quantizer."
-                     : "No factor level was measured under another quantizer, beside its base.");
+                     : "No factor level has finished cells that can be compared.");
         free(rows);
         return;
     }
     sketch_begin(sketch, 980, 400); /* draw_axes knows better */
     draw_axes(sketch, rows, count);
-    for (int pass = 0; pass < 2; pass++) {
-        for (int i = 0; i < count; i++) {
-            for (int q = 0; q < analysis->table->quantizers; q++) {
-                const struct interval *value = value_of(analysis, &rows[i], q);
-                if (value == NULL || !isfinite(value->estimate)) {
-                    continue;
-                }
-                if (pass == 0) {
-                    most = fmax(most, fmin(fabs(value->estimate), log(4)));
-                } else {
-                    draw_cell(sketch->script, id++, column_of(analysis, q), count - i,
-                              value->estimate, most,
-                              rows[i].of[q] != NULL && rows[i].of[q]->holm < 0.05);
-                }
-            }
-        }
-    }
+    draw_cells(sketch, rows, count, most);
     fprintf(sketch->script, "plot NaN\n");
     say_rows(sketch, rows, count);
     fprintf(

@@ -153,7 +153,7 @@ int gnuplot_run(struct error *err, const char *script, size_t size, double secon
     TRY(start(err, &run));
     close(run.alive[1]);
     run.alive[1] = -1;
-    CHECK(err, wait_end(run.alive[0], seconds), STATUS_FAILED,
+    CHECK(err, wait_end(run.alive[0], seconds), STATUS_STOPPED,
           "gnuplot was ended: it was not done after %g s", seconds);
     while (waitpid(run.pid, &code, 0) < 0 && errno == EINTR) {
     }

@@ -6,9 +6,9 @@
 
 #include "jobs/error.h"
 
-/* Run gnuplot on script[size] and return what it writes to its standard output, with a NUL behind it that is not
- * counted; the caller frees it. STATUS_USAGE: there is no gnuplot (the message says what to install); STATUS_FAILED: it found
- * fault with the script (the message holds its first words), wrote nothing, or took longer than `seconds` and was ended. */
+/* Run gnuplot on script[size] and return what it writes to its standard output, with a NUL behind it that is not counted; the
+ * caller frees it. STATUS_USAGE: there is no gnuplot (the message says what to install); STATUS_STOPPED: it took longer than `seconds` and
+ * was ended; STATUS_FAILED: it found fault with the script (the message holds its first words), or wrote nothing. */
 int gnuplot_run(struct error *err, const char *script, size_t size, double seconds, char **output,
                 size_t *output_size);
 

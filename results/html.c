@@ -107,13 +107,17 @@ int page_figure(struct error *err, const struct page *page, enum figure_kind kin
         fputs("</p>\n</figure>\n", page->out);
         goto cleanup;
     }
-    if (figure_draw(&failure, &figure, FIGURE_INLINE, &svg, &size) == STATUS_OK) {
+    if (*page->hopeless) {
+        page->outcome->failed++;
+        fputs("<p class=\"none\">The figure could not be drawn, as above.</p>\n", page->out);
+    } else if (figure_draw(&failure, &figure, FIGURE_INLINE, &svg, &size) == STATUS_OK) {
         fwrite(svg, 1, size, page->out);
         page->outcome->figures++;
     } else {
         if (page->outcome->failed++ == 0) {
             snprintf(page->outcome->reason, sizeof page->outcome->reason, "%s", failure.message);
         }
+        *page->hopeless = failure.status != STATUS_FAILED;
         fputs("<p class=\"none\">The figure could not be drawn: ", page->out);
         html_text(page->out, failure.message);
         fputs("</p>\n", page->out);
@@ -230,7 +234,9 @@ int html_write(struct error *err, const char *path, const struct analysis *analy
     int status = STATUS_OK;
     char *text = NULL;
     size_t size = 0;
-    struct page page = {.analysis = analysis, .options = options, .outcome = outcome};
+    bool hopeless = false;
+    struct page page = {
+        .analysis = analysis, .options = options, .outcome = outcome, .hopeless = &hopeless};
     *outcome = (struct html_outcome){0};
     page.out = open_memstream(&text, &size);
     CHECK(err, page.out != NULL, STATUS_FAILED, "%s: out of memory", path);

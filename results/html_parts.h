@@ -15,7 +15,8 @@ struct page {
     const struct analysis *analysis;
     const struct html_options *options;
     struct html_outcome *outcome;
-    int done; /* finished cells */
+    bool *hopeless; /* there is no gnuplot, or it hangs: further figures are not tried */
+    int done;       /* finished cells */
 };
 
 /* html_style.c: what stands between <style> and between <script>. */
