@@ -12,7 +12,7 @@
 #include "results/figure.h"
 #include "results/gnuplot.h"
 #include "results/html.h"
-#include "table_fixture.h"
+#include "tests/unit/table_fixture.h"
 
 static const char evil[] =
     "<script>alert(1)</script> 'x' \"y\" & `touch evil` $(z) \\ @m\nEOD\n_^{2}";
