@@ -290,12 +290,6 @@ void sketch_begin(struct sketch *sketch, double width, double height)
                             "unset key\nset xlabel offset 0,0.3\n");
 }
 
-struct text figure_percent(const struct interval *interval)
-{
-    return text_interval(text_percent(interval->estimate), text_percent(interval->low),
-                         text_percent(interval->high));
-}
-
 double figure_half(const struct effects *effects, int setting, int size, enum response response,
                    int quantizer, int checkpoint)
 {

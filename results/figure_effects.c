@@ -74,7 +74,7 @@ static int draw_rows(struct sketch *sketch, const struct row *rows, int count, c
     }
     fputs(")\n", script);
     for (int i = 0; i < count; i++) {
-        const struct text number = figure_percent(&rows[i].effect);
+        const struct text number = report_percent_interval(&rows[i].effect);
         const char *verdict = rows[i].verdict;
         band(script, i + 1, count - i, rows[i].delta);
         put_note(script, number.s, count - i + (verdict != NULL ? 0.18 : 0));
@@ -112,10 +112,10 @@ static int draw_rows(struct sketch *sketch, const struct row *rows, int count, c
     fputc('\n', script);
     for (int i = 0; i < count; i++) {
         fprintf(sketch->alt, " %s: %s percent%s%s", rows[i].label,
-                figure_percent(&rows[i].effect).s, rows[i].verdict != NULL ? ", " : "",
+                report_percent_interval(&rows[i].effect).s, rows[i].verdict != NULL ? ", " : "",
                 rows[i].verdict != NULL ? rows[i].verdict : "");
         if (rows[i].has_matched) {
-            fprintf(sketch->alt, ", at equal loss %s", figure_percent(&rows[i].matched).s);
+            fprintf(sketch->alt, ", at equal loss %s", report_percent_interval(&rows[i].matched).s);
         }
         fputc(i + 1 < count ? ';' : '.', sketch->alt);
     }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "results/figure.h"
+#include "results/report_parts.h" /* an interval as text */
 #include "results/text.h"
 
 #define INK        "black"
@@ -94,9 +95,6 @@ void sketch_legend_end(const struct sketch *sketch); /* the next panel of the fi
 
 /* Margins, fonts, tics: what all figures have in common. */
 void sketch_begin(struct sketch *sketch, double width, double height);
-
-/* 100·(exp(x) − 1) with its interval. */
-struct text figure_percent(const struct interval *interval);
 
 /* Half the 95 % interval of the mean of a setting at one size, with the variance pooled over sizes; NaN without a degree of
  * freedom. */

@@ -216,19 +216,19 @@ void figure_scale(struct sketch *sketch)
         return;
     }
     bool both = rungs > 1;
-    sketch_begin(sketch, both ? 980 : 660, 510);
+    sketch_begin(sketch, both ? 980 : 660, 518);
     fprintf(sketch->script, "set multiplot\n");
     fprintf(sketch->alt, "%s, against non-embedding parameters, both logarithmic.",
             figure_kl_unit(analysis).name);
     if (both) {
-        panel(sketch, ladder, rungs, "rung", (struct frame){100, 478, 34, 320},
+        panel(sketch, ladder, rungs, "rung", (struct frame){100, 478, 42, 328},
               "The base recipe, by training tokens");
         for (int i = 0; i < rungs; i++) {
             say_base(sketch, &ladder[i], ladder[i].title);
         }
     }
     panel(sketch, settings, lines, "setting",
-          (struct frame){both ? 596 : 100, both ? 966 : 640, 34, 320},
+          (struct frame){both ? 596 : 100, both ? 966 : 640, 42, 328},
           "Settings at the base's tokens");
     if (!both) {
         say_base(sketch,

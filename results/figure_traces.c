@@ -5,7 +5,7 @@
 #include "results/figure_parts.h"
 #include "results/figure_select.h"
 
-enum { PANELS = 6, OTHERS = 30, ROW = 284, LEGEND = 64 };
+enum { PANELS = 6, OTHERS = 30, ROW = 290, LEGEND = 64 };
 
 static int last_step(const struct table *table, int cell)
 {
@@ -105,7 +105,7 @@ static void panel(struct sketch *sketch, int size, int place, int columns, const
     }
     const double width = sketch->width / columns;
     const int column = place % columns, row = place / columns;
-    const struct frame frame = {84 + width * column, width * (column + 1) - 14, 34 + ROW * row,
+    const struct frame frame = {84 + width * column, width * (column + 1) - 14, 42 + ROW * row,
                                 ROW * (row + 1) - 66};
     sketch_frame(sketch, frame);
     sketch_log_axis(script, "x", x, true, frame.right - frame.left);

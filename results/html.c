@@ -155,12 +155,6 @@ void page_verdict(const struct page *page, enum verdict verdict)
     fputs("</span>", page->out);
 }
 
-struct text html_percent(const struct interval *interval)
-{
-    return text_interval(text_percent(interval->estimate), text_percent(interval->low),
-                         text_percent(interval->high));
-}
-
 struct text html_p(double p)
 {
     struct text text = {"< 0.001"};

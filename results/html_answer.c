@@ -93,7 +93,7 @@ static void hypothesis_row(const struct page *page, enum hypothesis h)
     snprintf(name, sizeof name, "H%s", hypothesis_name(h));
     row_start(page, name, hypothesis_claim(h), asked ? claim->contrast : "");
     if (asked) {
-        page_number(page, "%s", html_percent(&claim->effect.interval).s);
+        page_number(page, "%s", report_percent_interval(&claim->effect.interval).s);
         seeds_by_sizes(page, &claim->effect);
     } else {
         page_number(page, "\xe2\x80\x94");
@@ -155,7 +155,7 @@ static void mechanism_row(const struct page *page, enum table_probe probe)
         verdict_end(page, VERDICT_NOT_ASKED, "needs the probe and the levels");
         return;
     }
-    page_number(page, "%s", html_percent(&mechanism->ratio.interval).s);
+    page_number(page, "%s", report_percent_interval(&mechanism->ratio.interval).s);
     seeds_by_sizes(page, &mechanism->ratio);
     exploratory_end(page, mechanism->supported);
 }

@@ -8,6 +8,7 @@
 #include "results/figure.h"
 #include "results/html.h"
 #include "results/html_text.h"
+#include "results/report_parts.h" /* an interval as text */
 #include "results/text.h"
 
 struct page {
@@ -51,9 +52,6 @@ int page_figure(struct error *err, const struct page *page, enum figure_kind kin
 
 /* "✓ supported", coloured. */
 void page_verdict(const struct page *page, enum verdict verdict);
-
-/* An effect on log KL in percent with its interval. */
-struct text html_percent(const struct interval *interval);
 
 /* "p < 0.001", "0.034" */
 struct text html_p(double p);

@@ -15,14 +15,14 @@ static void claim_row(const struct page *page, enum hypothesis h)
     const struct claim *claim = &page->analysis->claims.claim[h];
     fprintf(page->out, "<tr><th scope=\"row\">H%s</th>", hypothesis_name(h));
     page_text(page, "%s", claim->contrast);
-    page_number(page, "%s", html_percent(&claim->effect.interval).s);
+    page_number(page, "%s", report_percent_interval(&claim->effect.interval).s);
     fputs("<td>", page->out);
     page_verdict(page, claim->plain);
     fputs("</td>", page->out);
     page_number(page, TEXT_PLUSMINUS "%s", text_significant(text_percent(claim->detectable), 2).s);
     page_number(page, "%s", text_significant(claim->decades, 2).s);
     if (claim->has_matched) {
-        page_number(page, "%s", html_percent(&claim->matched.interval).s);
+        page_number(page, "%s", report_percent_interval(&claim->matched.interval).s);
         fputs("<td>", page->out);
         page_verdict(page, claim->matched_verdict);
         fputs("</td>", page->out);
@@ -60,7 +60,7 @@ static void claims_by_size(const struct page *page)
             fprintf(page->out, "<tr><th scope=\"row\">H%s</th>", hypothesis_name(h));
             page_text(page, "%s", claim->contrast);
             page_text(page, "%s", effects->size[s].name);
-            page_number(page, "%s", html_percent(&claim->by_size[s].interval).s);
+            page_number(page, "%s", report_percent_interval(&claim->by_size[s].interval).s);
             fputs("<td>", page->out);
             page_verdict(page, claim->size_verdict[s]);
             fputs("</td></tr>\n", page->out);
@@ -127,7 +127,7 @@ static void slopes(const struct page *page)
                head, 3);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         fprintf(page->out, "<tr><th scope=\"row\">%s</th>", rows[i].name);
-        page_number(page, "%s", html_percent(rows[i].slope).s);
+        page_number(page, "%s", report_percent_interval(rows[i].slope).s);
         page_number(page, "%d", rows[i].slope->df);
         fputs("</tr>\n", page->out);
     }
@@ -235,7 +235,8 @@ static void exploration(const struct page *page)
         fputs("<tr>", page->out);
         page_text(page, "%s", analysis->table->quantizer[each->quantizer]);
         page_text(page, "%s", each->contrast);
-        page_value(page, each->effect.interval.estimate, html_percent(&each->effect.interval).s);
+        page_value(page, each->effect.interval.estimate,
+                   report_percent_interval(&each->effect.interval).s);
         page_value(page, each->effect.p, html_p(each->effect.p).s);
         page_value(page, each->holm, html_p(each->holm).s);
         fputs("</tr>\n", page->out);

@@ -1,4 +1,4 @@
-/* The parts of a report; private to report*.c. */
+/* The parts of a report; private to report*.c, and the text of intervals to figure*.c and html*.c. */
 #ifndef RESULTS_REPORT_PARTS_H
 #define RESULTS_REPORT_PARTS_H
 

@@ -109,12 +109,11 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", media="",
                   features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
 
-    def screenshot(self, box=None):
-        """PNG bytes of the window, or of {x, y, width, height} of the page."""
-        params = {"format": "png"}
-        if box:
-            params.update(captureBeyondViewport=True, clip=dict(box, scale=1))
-        return base64.b64decode(self.call("Page.captureScreenshot", **params)["data"])
+    def screenshot(self, box, scale=1.0):
+        """PNG bytes of {x, y, width, height} of the page."""
+        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True,
+                         clip=dict(box, scale=scale))
+        return base64.b64decode(shot["data"])
 
     def pdf(self):
         return base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True)["data"])
