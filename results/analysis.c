@@ -157,7 +157,8 @@ static void count_levels(struct analysis *analysis, enum recipe recipe)
             snprintf(level->level, sizeof level->level, "%s", text);
             analysis->levels++;
         }
-        level->cells += effects->setting[s].total;
+        level->cells +=
+            effects->setting[s].cells[CELL_DONE] + effects->setting[s].cells[CELL_DIVERGED];
         level->diverged += effects->setting[s].cells[CELL_DIVERGED];
     }
 }
@@ -190,7 +191,7 @@ static int compute(struct error *err, struct analysis *analysis, double alpha)
                            analysis->matched, &outside));
     TRY(claims_of(err, analysis->design, analysis->log_kl, analysis->loss, alpha,
                   &analysis->claims));
-    if (analysis->design->has_fraction) {
+    if (analysis->design->has_fraction && fraction_saturated(&analysis->design->fraction)) {
         TRY(anova_of(err, analysis->design, analysis->log_kl, &analysis->anova));
         TRY(shares_of(err, &analysis->anova, SHARE_DRAWS, &analysis->shares));
         analysis->has_shares =
@@ -269,12 +270,15 @@ static void say_shares(const struct analysis *analysis, char *text, size_t size)
             ? "Scale explains more of the degradation here than optimization choices do"
             : "Whether scale or optimization choices explain more of the degradation "
               "is not decided here";
-    snprintf(text, size,
-             "%s. Of the variance of log KL (%s), optimization choices have %s, scale %s, their "
-             "interaction %s, seed noise %s.",
-             answer, analysis->table->quantizer[analysis->quantizer],
-             percent(&shares->share[SHARE_OPTIMIZATION]).s, percent(&shares->share[SHARE_SCALE]).s,
-             percent(&shares->share[SHARE_INTERACTION]).s, percent(&shares->share[SHARE_SEED]).s);
+    snprintf(
+        text, size,
+        "%s. Of the variance of log KL (%s), the recipe's factors have %s, scale at equal tokens "
+        "(%.20s to %.20s) %s, their interaction %s, seed noise %s.",
+        answer, analysis->table->quantizer[analysis->quantizer],
+        percent(&shares->share[SHARE_OPTIMIZATION]).s, analysis->effects->size[0].name,
+        analysis->effects->size[analysis->effects->sizes - 1].name,
+        percent(&shares->share[SHARE_SCALE]).s, percent(&shares->share[SHARE_INTERACTION]).s,
+        percent(&shares->share[SHARE_SEED]).s);
 }
 
 static void say_verdicts(const struct analysis *analysis, char *text, size_t size)

@@ -31,7 +31,7 @@ struct exploratory {
 
 struct diverged_level {
     char factor[32], level[32];
-    int cells, diverged;
+    int cells, diverged; /* done or diverged; diverged */
 };
 
 struct analysis {

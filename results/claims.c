@@ -195,6 +195,29 @@ static void judge_plain(struct claim *claim)
     }
 }
 
+/* Where a recipe diverged with every seed, further seeds do not decide. */
+static void judge_lost(const struct evidence *evidence, struct claim *claim)
+{
+    const struct design *design = evidence->design;
+    const struct weights *weights = &evidence->weights;
+    bool open = false;
+    for (int b = 0; b < design->effects->sizes * design->seeds && !open; b++) {
+        bool lost = false, any = false;
+        for (int i = 0; i < weights->settings; i++) {
+            int cell =
+                design_cell(design, weights->setting[i], b / design->seeds, b % design->seeds);
+            any |= cell >= 0;
+            lost |= cell >= 0 && has_diverged(design, cell);
+        }
+        open = any && !lost;
+    }
+    if (claim->effect.blocks == 0 && !open) {
+        claim->verdict = VERDICT_UNDECIDED_DIVERGED;
+        snprintf(claim->reason, sizeof claim->reason,
+                 "with every seed of every size a run that it compares diverged");
+    }
+}
+
 static void judge_recipe(struct evidence *evidence, struct claim *claim)
 {
     if (!hypothesis_weights(evidence->design, claim->hypothesis, &evidence->weights,
@@ -204,6 +227,7 @@ static void judge_recipe(struct evidence *evidence, struct claim *claim)
     claim->effect = contrast_of(evidence->design, evidence->y, &evidence->weights,
                                 EFFECTS_ALL_SIZES, evidence->alpha);
     judge_plain(claim);
+    judge_lost(evidence, claim);
     judge_sizes(evidence, claim);
     judge_matched(evidence, claim);
     count_worst(evidence, claim);
@@ -211,7 +235,7 @@ static void judge_recipe(struct evidence *evidence, struct claim *claim)
 
 /* ── H5 ── */
 
-/* Does the slope stay away on ranks among all runs of the diagonal? */
+/* Does the slope not rise on ranks among all runs of the diagonal? */
 static void count_worst_of_diagonal(const struct evidence *evidence, struct claim *claim)
 {
     const int *diagonal = evidence->design->ladder.diagonal;
@@ -223,7 +247,7 @@ static void count_worst_of_diagonal(const struct evidence *evidence, struct clai
     int diverged = rank_list(evidence, listed);
     if (diverged > 0) {
         claim->worst = contrast_slope(evidence->design, evidence->ranks, diagonal, evidence->alpha);
-        judge_diverged(claim, diverged, !(claim->worst.interval.low > 0));
+        judge_diverged(claim, diverged, claim->worst.interval.estimate <= 0);
     }
 }
 
@@ -241,7 +265,7 @@ static void judge_scale(const struct evidence *evidence, struct claim *claim)
     }
     double middle = sqrt(ladder->least * ladder->most);
     snprintf(claim->contrast, sizeof claim->contrast,
-             "slope per decade of parameters at %.3g tokens per parameter", middle);
+             "per decade of parameters, %.3g tokens per parameter", middle);
     claim->effect =
         contrast_slope(evidence->design, evidence->y, ladder->diagonal, evidence->alpha);
     judge_plain(claim);
@@ -298,9 +322,10 @@ int claims_of(struct error *err, const struct design *design, const double *y, c
         claims->decided = claims->decided && claim->verdict != VERDICT_UNDECIDED;
     }
     double slope = claims->claim[H5].effect.interval.estimate;
+    const bool slope_known = interval_sign(&claims->claim[H5].effect.interval) != 0;
     for (int h = 0; h < H5; h++) {
         struct claim *claim = &claims->claim[h];
-        claim->decades = fabs(claim->effect.interval.estimate) / fabs(slope);
+        claim->decades = slope_known ? fabs(claim->effect.interval.estimate) / fabs(slope) : NAN;
     }
     TRY(matching_slopes(err, design, y, loss, alpha, &claims->slopes));
 cleanup:

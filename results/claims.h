@@ -12,14 +12,15 @@ enum { CLAIM_SIZES = 32 };
 
 struct claim {
     enum hypothesis hypothesis;
-    enum verdict verdict; /* after matching and divergence */
-    enum verdict plain;   /* of the interval alone */
-    double delta;         /* smallest effect of interest, in y */
-    char contrast[96];    /* "total decay 0.005 − 0.5", "slope per decade of parameters at …" */
-    char reason[160];     /* why it is not asked or undecided; "" */
+    enum verdict verdict;   /* after matching and divergence */
+    enum verdict plain;     /* of the interval alone */
+    double delta;           /* smallest effect of interest, in y */
+    char contrast[96];      /* "total decay 0.005 − 0.5", "per decade of parameters, …" */
+    char reason[160];       /* why it is not asked or undecided; "" */
     struct contrast effect; /* simultaneous interval; NaN while not asked */
     double detectable;      /* half its width */
-    double decades; /* H1–H4: |effect| in decades of parameters by H5's slope; NaN without one */
+    double
+        decades; /* H1–H4: |effect| in decades of parameters by H5's slope; NaN without one that excludes 0 */
     /* H1–H4 where the base has a ladder: the same contrast of matching_residuals, at the same
      * level. One of the two supported and the other contradicted makes it undecided. */
     bool has_matched;
@@ -34,8 +35,8 @@ struct claim {
     enum verdict size_verdict[CLAIM_SIZES];
     /* If a cell that it compares diverged: the same contrast on ranks, within sizes over all cells
      * of the contrast, where diverged runs share the ranks above all others. What is supported
-     * must be so on ranks (low > 0). H5: the slope of ranks over the whole diagonal, which must not
-     * be sure to rise (low ≤ 0). */
+     * must be so on ranks (low > 0). H5: the slope of ranks over the whole
+     * diagonal, whose estimate must not be above 0: as a bound there, δ has no meaning. */
     bool has_worst;
     struct contrast worst;
 };

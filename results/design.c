@@ -101,8 +101,9 @@ static struct design_setting recipe_of(const struct table_cell *cell, const stru
                                        const struct table_cell *reference, bool by_weight)
 {
     const struct table_cell *other = base != NULL ? base : reference;
-    bool decay = design_differ(cell->total_decay, other->total_decay) &&
-                 design_differ(cell->weight_decay, other->weight_decay);
+    /* the other one follows the rate, and may meet the base's by chance */
+    bool decay = by_weight ? design_differ(cell->weight_decay, other->weight_decay)
+                           : design_differ(cell->total_decay, other->total_decay);
     double total = by_weight && other->weight_decay > 0
                        ? reference->total_decay * (cell->weight_decay / other->weight_decay)
                        : cell->total_decay;

@@ -20,8 +20,8 @@ enum recipe {
     RECIPES,
 };
 
-/* A setting's recipe. A factor is changed if it differs, at any size, from the base of the same size: decay if both Λ and λ do (one of
- * them is what the study holds; where it holds λ, the value is the base's Λ times the ratio of λ), rate by its ratio to the base's. */
+/* A setting's recipe. A factor is changed if it differs from the base of the same size: decay by the one of Λ and λ that the study
+ * holds when rate or length change, rate by its ratio to the base's. */
 struct design_setting {
     unsigned changed; /* bit 1u << enum recipe */
     double value
@@ -44,6 +44,10 @@ struct fraction {
     int setting[FRACTION_SETTINGS]; /* indices of effects->setting; the base first */
     signed char sign[FRACTION_SETTINGS][FRACTION_FACTORS]; /* −1 the base's level, +1 the other */
 };
+
+/* Are main effects and pairs all that its settings can differ by? So the half fraction 2^(5−1), and 2^2; of larger full
+ * designs interactions of three factors would be taken for noise. */
+bool fraction_saturated(const struct fraction *fraction);
 
 /* The base recipe with other numbers of tokens. */
 struct ladder {

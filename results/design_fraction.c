@@ -197,3 +197,9 @@ cleanup:
     free(search);
     return status;
 }
+
+bool fraction_saturated(const struct fraction *fraction)
+{
+    return fraction->settings ==
+           1 + fraction->factors + fraction->factors * (fraction->factors - 1) / 2;
+}

@@ -395,7 +395,7 @@ int early_of(struct error *err, const struct design *design, int quantizer, int 
         early->seeds = group->seeds > early->seeds ? group->seeds : early->seeds;
         early->sizes += group->recipes > 0;
     }
-    early->known = early->sizes > 0;
+    early->known = early->sizes > 0 && effects->table->checkpoints > 1;
     if (early->known) {
         TRY(find_points(err, &search, draws, early));
     }

@@ -21,7 +21,8 @@ struct early_point {
 };
 
 struct early {
-    bool known;                /* at least five recipes and two seeds in some size */
+    bool
+        known; /* at least five recipes and two seeds in some size, and a checkpoint before the end */
     int recipes, sizes, seeds; /* most recipes of a size; sizes; most seeds */
     int points;
     struct early_point point[CELL_CHECKPOINTS]; /* ascending; the last is the ceiling */

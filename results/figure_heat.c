@@ -14,13 +14,19 @@ struct heat_row {
     struct contrast primary;
 };
 
+/* One row per contrast that has a value: the fraction's factors first, which the primary quantizer is not explored for. */
 static int gather(const struct analysis *analysis, struct heat_row *rows, int *left_out)
 {
     int count = 0;
     *left_out = 0;
-    for (int i = 0; i < analysis->exploratories; i++) {
-        const struct exploratory *each = &analysis->exploratory[i];
+    for (int i = 0; i < 2 * analysis->exploratories; i++) {
+        const struct exploratory *each = &analysis->exploratory[i % analysis->exploratories];
+        const bool primary = each->quantizer == analysis->quantizer;
         int row = 0;
+        if (primary != (i >= analysis->exploratories) ||
+            !isfinite(each->effect.interval.estimate)) {
+            continue;
+        }
         while (row < count && strcmp(rows[row].contrast, each->contrast) != 0) {
             row++;
         }

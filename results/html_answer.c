@@ -73,15 +73,16 @@ static void verdict_end(const struct page *page, enum verdict verdict, const cha
     fputs("</td></tr>\n", page->out);
 }
 
-/* C6 and C7 are supported or not: without a smallest effect of interest nothing contradicts them. */
-static void exploratory_end(const struct page *page, bool supported)
+/* C6 and C7: without a smallest effect of interest nothing contradicts them. */
+static void exploratory_end(const struct page *page, bool supported, const char *word)
 {
     if (supported) {
         verdict_end(page, VERDICT_SUPPORTED, "exploratory");
     } else {
-        fputs("<td><span class=\"verdict open\"><b aria-hidden=\"true\">?</b> not supported</span>"
-              "<small>exploratory</small></td></tr>\n",
-              page->out);
+        html_say(page->out,
+                 "<td><span class=\"verdict open\"><b aria-hidden=\"true\">?</b> %s</span>"
+                 "<small>exploratory</small></td></tr>\n",
+                 word);
     }
 }
 
@@ -124,7 +125,7 @@ static void early_row(const struct page *page)
         page_number(page, "\xe2\x80\x94");
         verdict_end(page, VERDICT_NOT_ASKED,
                     early->known ? "no checkpoint in the first quarter"
-                                 : "needs five recipes and two seeds");
+                                 : "needs five recipes, two seeds, early checkpoints");
         return;
     }
     fputs("<td class=\"n\">", page->out);
@@ -132,7 +133,7 @@ static void early_row(const struct page *page)
              text_fixed(best->rho.low, 2, false).s, text_fixed(best->rho.high, 2, false).s);
     fputs("</td>", page->out);
     page_number(page, "%d \xc3\x97 %d", early->seeds, early->sizes);
-    exploratory_end(page, early->supported);
+    exploratory_end(page, early->supported, "not supported");
 }
 
 static void mechanism_row(const struct page *page, enum table_probe probe)
@@ -152,12 +153,12 @@ static void mechanism_row(const struct page *page, enum table_probe probe)
     if (!mechanism->known) {
         page_number(page, "\xe2\x80\x94");
         page_number(page, "\xe2\x80\x94");
-        verdict_end(page, VERDICT_NOT_ASKED, "needs the probe and the levels");
+        verdict_end(page, VERDICT_NOT_ASKED, "needs the probe, and whole blocks of its levels");
         return;
     }
     page_number(page, "%s", report_percent_interval(&mechanism->ratio.interval).s);
     seeds_by_sizes(page, &mechanism->ratio);
-    exploratory_end(page, mechanism->supported);
+    exploratory_end(page, mechanism->supported, mechanism_verdict(mechanism));
 }
 
 static void verdict_table(const struct page *page)

@@ -36,6 +36,22 @@ static void instruction_sets(const struct table *table, char text[256])
     }
 }
 
+static void looks(const struct page *page)
+{
+    const struct table_looks *looks = &page->analysis->table->looks;
+    if (looks->planned[0] != '\0') {
+        char text[768];
+        snprintf(
+            text, sizeof text,
+            "looks at %s seeds; the last one that was taken at %s: %s%s%s; nominal level of each "
+            "interval %s",
+            looks->planned, looks->seeds, looks->decision,
+            looks->undecided[0] != '\0' ? ", undecided " : "", looks->undecided,
+            text_significant(looks->level, 3).s);
+        entry(page, "Adaptive seeds", text);
+    }
+}
+
 static void provenance(const struct page *page)
 {
     const struct table *table = page->analysis->table;
@@ -49,6 +65,7 @@ static void provenance(const struct page *page)
     entry(page, "Study", table->name);
     entry(page, "Title", table->title);
     entry(page, "Design", table->design);
+    looks(page);
     entry(page, "Result file of", table->date);
     entry(page, "ptqscale", table->version);
     entry(page, "Commit", table->commit);

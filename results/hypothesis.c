@@ -167,8 +167,7 @@ static bool from_fraction(const struct design *design, enum hypothesis hypothesi
     recipe_level(RECIPE_DECAY, decay > 0 ? fraction->high[g] : fraction->low[g], low);
     recipe_level(RECIPE_DECAY, decay > 0 ? fraction->low[g] : fraction->high[g], high);
     size_t length = strlen(contrast);
-    snprintf(contrast + length, 96 - length, ", at %s %s − %s", recipe_name(RECIPE_DECAY), low,
-             high);
+    snprintf(contrast + length, 96 - length, ", at decay %s − %s", low, high);
     return true;
 }
 

@@ -217,3 +217,11 @@ cleanup:
     free(values);
     return status;
 }
+
+const char *mechanism_verdict(const struct mechanism *mechanism)
+{
+    return !mechanism->known                                    ? "not asked"
+           : mechanism->supported                               ? "supported"
+           : isnan(mechanism->ratio.p) || isnan(mechanism->r_p) ? "undecided"
+                                                                : "not supported";
+}

@@ -26,4 +26,7 @@ struct mechanism {
 int mechanism_of(struct error *err, const struct design *design, const double *y,
                  struct mechanism mechanism[TABLE_PROBES]);
 
+/* "supported", "not supported", "undecided" (no p-value for one of the two), "not asked". */
+const char *mechanism_verdict(const struct mechanism *mechanism);
+
 #endif

@@ -254,7 +254,11 @@ static int print_answer(struct error *err, const struct report *report)
     int status = STATUS_OK;
     if (report->done == 0) {
         fputc('\n', report->out);
-        text_wrap(report->out, "", "No cell is finished yet: there is nothing to compare.");
+        text_wrap(report->out, "",
+                  cells_with(report, CELL_DIVERGED) > 0
+                      ? "No run stayed finite: there is nothing to compare."
+                      : "No cell is finished yet: there is nothing to compare.");
+        report_diverged(report);
         goto cleanup;
     }
     TRY(report_answer(err, report));

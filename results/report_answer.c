@@ -52,12 +52,19 @@ static int print_shares(struct error *err, const struct report *report)
     if (!analysis->has_shares) {
         goto cleanup;
     }
+    char missing[96] = "";
+    if (anova->missing > 0 || anova->blocks_left > 0) {
+        snprintf(missing, sizeof missing, " (%d missing or diverged, %d seeds of sizes left out)",
+                 anova->missing, anova->blocks_left);
+    }
     fputc('\n', report->out);
-    text_say(report->out, "",
-             "Shares of the variance of log KL (%s, end of training), from %d runs of %d settings "
-             "× %d sizes × seeds; F of what stands first in each, against its own error",
-             report->table->quantizer[report->quantizer], anova->cells, fraction->settings,
-             report->effects->sizes);
+    text_say(
+        report->out, "",
+        "Shares of the variance of log KL (%s, end of training, equal tokens) over these sizes and "
+        "levels, from %d runs%s of %d settings \xc3\x97 %d sizes \xc3\x97 seeds; F of what stands "
+        "first in each, against its own error",
+        report->table->quantizer[report->quantizer], anova->cells, missing, fraction->settings,
+        anova->sizes);
     TRY(text_table_open(err, "lrrr", 1, &columns));
     static const char *const head[] = {"", "share, % [95 %]", "F", "p"};
     TEXT_ADD_HEAD(columns, head);
@@ -99,6 +106,14 @@ static void add_claim(struct text_table *columns, const struct claim *claim)
     text_table_add(columns, "%s", hypothesis_name(claim->hypothesis));
     text_table_add(columns, "%s", asked ? claim->contrast : hypothesis_claim(claim->hypothesis));
     text_table_add(columns, "%s", verdict_name(claim->verdict));
+    if (claim->effect.blocks > 0 && claim->effect.least < claim->effect.most) {
+        text_table_add(columns, "%d\xe2\x80\x93%d\xc3\x97%d", claim->effect.least,
+                       claim->effect.most, claim->effect.sizes);
+    } else if (claim->effect.blocks > 0) {
+        text_table_add(columns, "%d\xc3\x97%d", claim->effect.most, claim->effect.sizes);
+    } else {
+        text_table_add(columns, "%s", DASH);
+    }
     text_table_add(columns, "%s", asked ? effect_text(claim, &claim->effect.interval).s : DASH);
 }
 
@@ -144,6 +159,11 @@ static void note_claim(const struct report *report, const struct claim *claim)
     if (claim->reason[0] != '\0') {
         text_say(report->out, LEAD, "%s: %s.", name, claim->reason);
     }
+    if (claim->verdict != VERDICT_NOT_ASKED && !claim->has_matched && claim->matched_outside > 0) {
+        text_say(report->out, LEAD,
+                 "%s: no companion at equal loss: the loss of %d cells is beyond the ladder.", name,
+                 claim->matched_outside);
+    }
     if (claim->effect.incomplete > 0 && claim->effect.blocks > 0) {
         text_say(report->out, LEAD, "%s: %d of %d seeds of sizes lack a cell and are left out.",
                  name, claim->effect.incomplete, claim->effect.incomplete + claim->effect.blocks);
@@ -161,31 +181,35 @@ static void note_claim(const struct report *report, const struct claim *claim)
     }
 }
 
+/* "99.29", and as many nines as a look's level needs. */
+static struct text confidence(const struct report *report)
+{
+    const double alpha = report->analysis->claims.alpha;
+    const int decimals = alpha < 1e-12 ? 12 : (int)fmax(2, ceil(-log10(alpha)));
+    return text_fixed(100 * (1 - alpha), decimals, false);
+}
+
 static int print_claims(struct error *err, const struct report *report)
 {
     int status = STATUS_OK;
     struct text_table *columns = NULL;
     const struct claims *claims = &report->analysis->claims;
-    const double confidence = 100 * (1 - claims->alpha);
-    int most = 0, sizes = 0;
     double detectable = 0;
     fputc('\n', report->out);
     text_say(
         report->out, "",
         "Claims of the paper: effect on KL with simultaneous intervals (each %s %%). Above 0 is "
         "what the paper says; of 5, growth of less than 25 %% per decade",
-        text_fixed(confidence, 2, false).s);
-    TRY(text_table_open(err, "lllr", 2, &columns));
-    static const char *const head[] = {"", "",         "",         "effect, %",
-                                       "", "contrast", "claim is", "(5: times per decade)"};
+        confidence(report).s);
+    TRY(text_table_open(err, "lllrr", 2, &columns));
+    static const char *const head[] = {"", "",         "",         "seeds \xc3\x97", "effect, %",
+                                       "", "contrast", "claim is", "sizes",          "(5: times)"};
     TEXT_ADD_HEAD(columns, head);
     for (int h = 0; h < HYPOTHESES; h++) {
         const struct claim *claim = &claims->claim[h];
         add_claim(columns, claim);
         if (claim->verdict != VERDICT_NOT_ASKED && h != H5) {
-            most = claim->effect.most > most ? claim->effect.most : most;
-            sizes = claim->effect.sizes > sizes ? claim->effect.sizes : sizes;
-            detectable = claim->detectable > detectable ? claim->detectable : detectable;
+            detectable = fmax(detectable, claim->detectable);
         }
     }
     TRY(text_table_print(err, report->out, columns, 2));
@@ -193,11 +217,13 @@ static int print_claims(struct error *err, const struct report *report)
     for (int h = 0; h < HYPOTHESES; h++) {
         note_claim(report, &claims->claim[h]);
     }
-    if (most > 0) {
-        text_say(report->out, LEAD,
-                 "%d sizes, at most %d seeds; the least resolved of 1 to 4 could tell %s %% from "
-                 "none. \"Negligible\" is less than 5 %% (5: 25 %% per decade).",
-                 sizes, most, text_fixed(text_percent(detectable), 1, true).s);
+    if (detectable > 0) {
+        text_say(
+            report->out, LEAD,
+            "An effect of %s %% on KL would have been told from none by the least resolved of 1 to "
+            "4 (half its interval's width, so every second time). \"Negligible\" is less than 5 %% "
+            "in the claimed direction.",
+            text_fixed(text_percent(detectable), 1, true).s);
     }
 cleanup:
     text_table_free(columns);
@@ -212,13 +238,15 @@ static void say_slopes(const struct report *report)
     }
     text_say(report->out, LEAD,
              "Ten times the parameters change KL at equal tokens %s, at equal tokens per parameter "
-             "%s, at equal loss %s (fit over %d base runs; each interval %s %%).",
+             "%s, at equal loss %s (plane over %d base runs; each interval %s %%%s).",
              text_factor(slopes->tokens.estimate, slopes->tokens.low, slopes->tokens.high).s,
              text_factor(slopes->per_parameter.estimate, slopes->per_parameter.low,
                          slopes->per_parameter.high)
                  .s,
              text_factor(slopes->loss.estimate, slopes->loss.low, slopes->loss.high).s,
-             slopes->cells, text_fixed(100 * (1 - report->analysis->claims.alpha), 2, false).s);
+             slopes->cells, confidence(report).s,
+             slopes->curvature_p < 0.05 ? "; the plane bends, p < 0.05: read these as averages"
+                                        : "");
 }
 
 /* ── C6 and C7 ── */
@@ -244,8 +272,9 @@ static void say_early(const struct report *report)
     }
     text_say(report->out, LEAD,
              "6 (early checkpoints predict the end) is %s: rank correlation over %d recipes with "
-             "the other seeds' end, 95 %%: %s.",
-             early->supported ? "supported" : "not supported", early->recipes, list);
+             "the other seeds' end (%d seeds, %d sizes), 95 %%: %s.",
+             early->supported ? "supported" : "not supported", early->recipes, early->seeds,
+             early->sizes, list);
 }
 
 static void say_mechanism(const struct report *report)
@@ -253,24 +282,26 @@ static void say_mechanism(const struct report *report)
     for (int p = 0; p < TABLE_PROBES; p++) {
         const struct mechanism *mechanism = &report->analysis->mechanism[p];
         if (!mechanism->known) {
-            text_say(report->out, LEAD,
-                     "7%c (%s): not asked; the study lacks the levels or the probe.", 'a' + p,
-                     table_probe_name((enum table_probe)p));
+            text_say(
+                report->out, LEAD,
+                "7%c (%s): not asked; it needs the probe, the levels and a seed with all their "
+                "runs.",
+                'a' + p, table_probe_name((enum table_probe)p));
             continue;
         }
         text_say(
             report->out, LEAD,
             "7%c (%s) is %s: %s changes it by %s %% (Holm p %s); residual correlation with log "
             "KL %s [%s, %s] (Holm p %s).",
-            'a' + p, table_probe_name((enum table_probe)p),
-            mechanism->supported ? "supported" : "not supported", mechanism->contrast,
-            report_percent_interval(&mechanism->ratio.interval).s, p_value(mechanism->ratio_holm).s,
-            text_fixed(mechanism->r, 2, true).s, text_fixed(mechanism->r_low, 2, true).s,
-            text_fixed(mechanism->r_high, 2, true).s, p_value(mechanism->r_holm).s);
+            'a' + p, table_probe_name((enum table_probe)p), mechanism_verdict(mechanism),
+            mechanism->contrast, report_percent_interval(&mechanism->ratio.interval).s,
+            p_value(mechanism->ratio_holm).s, text_fixed(mechanism->r, 2, true).s,
+            text_fixed(mechanism->r_low, 2, true).s, text_fixed(mechanism->r_high, 2, true).s,
+            p_value(mechanism->r_holm).s);
     }
 }
 
-static void say_diverged(const struct report *report)
+void report_diverged(const struct report *report)
 {
     const struct analysis *analysis = report->analysis;
     char list[1024] = "";
@@ -334,7 +365,7 @@ int report_answer(struct error *err, const struct report *report)
     say_slopes(report);
     say_early(report);
     say_mechanism(report);
-    say_diverged(report);
+    report_diverged(report);
     TRY(print_anova(err, report));
 cleanup:
     return status;

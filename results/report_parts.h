@@ -48,6 +48,7 @@ void report_add_pairs(struct text_table *table, const struct effect *effect);
 
 /* report_answer.c */
 int report_answer(struct error *err, const struct report *report);
+void report_diverged(const struct report *report); /* per level, if there are any */
 
 /* report_effects.c */
 int report_main_quantizer(struct error *err, const struct report *report);

@@ -104,10 +104,10 @@ static void test_effects_of_a_fraction(void **state)
         "total decay 0.005 − 0.5",
         "dropout 0.1 − 0",
         "clip none − 1",
-        "clip none − 1, at total decay 0.005 − 0.5",
+        "clip none − 1, at decay 0.005 − 0.5",
         "precision fp16 − bf16",
-        "precision fp16 − bf16, at total decay 0.005 − 0.5",
-        "slope per decade of parameters at 100 tokens per parameter",
+        "precision fp16 − bf16, at decay 0.005 − 0.5",
+        "per decade of parameters, 100 tokens per parameter",
     };
     assert_true(claims.from_fraction);
     assert_true(claims.decided);
@@ -158,7 +158,7 @@ static void test_base_with_the_worse_levels(void **state)
         assert_near(claims.claim[h].effect.interval.estimate, expected[h], 1e-5);
     }
     assert_string_equal(claims.claim[H1].contrast, "total decay 0.007 − 0.7");
-    assert_string_equal(claims.claim[H3B].contrast, "clip none − 0.5, at total decay 0.007 − 0.7");
+    assert_string_equal(claims.claim[H3B].contrast, "clip none − 0.5, at decay 0.007 − 0.7");
     expect(&claims, H5, VERDICT_NOT_ASKED);
     fixture_close(study);
 }
@@ -404,6 +404,30 @@ static void test_divergence_of_the_diagonal(void **state)
     fixture_close(study);
 }
 
+/* A recipe that diverges with every seed: no number of seeds decides its claims. */
+static void test_divergence_of_all(void **state)
+{
+    (void)state;
+    struct fixture_study *study = fraction_study(SIZES, SEEDS);
+    plant(study, &(struct planted){0}, 0.1);
+    const int setting = study->design->fraction.setting[1];
+    for (int s = 0; s < SIZES; s++) {
+        for (int k = 0; k < SEEDS - 1; k++) {
+            diverge(study, setting, s, k);
+        }
+    }
+    struct claims claims;
+    judge(study, &claims);
+    assert_int_equal(claims.claim[H1].effect.blocks, SIZES); /* one seed of each size is left */
+    expect(&claims, H1, VERDICT_UNDECIDED);
+    for (int s = 0; s < SIZES; s++) {
+        diverge(study, setting, s, SEEDS - 1);
+    }
+    judge(study, &claims);
+    expect(&claims, H1, VERDICT_UNDECIDED_DIVERGED);
+    fixture_close(study);
+}
+
 /* ── Error rates ── */
 
 enum { STUDIES = 2000 };
@@ -522,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_matching_beyond_the_ladder),
         cmocka_unit_test(test_divergence_flips),
         cmocka_unit_test(test_divergence_of_the_diagonal),
+        cmocka_unit_test(test_divergence_of_all),
         cmocka_unit_test(test_familywise_null),
         cmocka_unit_test(test_familywise_at_delta),
         cmocka_unit_test(test_power),

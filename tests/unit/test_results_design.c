@@ -154,6 +154,27 @@ static void weight_decay_held(void **state)
     fixture_free(table);
 }
 
+/* Low decay at the low rate has the base's λ: it is low decay all the same. */
+static void decay_that_meets_the_rate(void **state)
+{
+    (void)state;
+    struct table *table = fixture_half_fraction(2, 2, 0);
+    for (int i = 0; i < table->cells; i++) {
+        struct table_cell *cell = &table->cell[i];
+        if (cell->total_decay == 0.005) {
+            cell->weight_decay *= 0.5 * 0.3333 / 0.005;
+            cell->total_decay = 0.5 * 0.3333;
+        }
+    }
+    struct opened opened = open_design(table);
+    assert_true(opened.design->has_fraction);
+    assert_int_equal(opened.design->fraction.settings, 16);
+    assert_true(fraction_saturated(&opened.design->fraction));
+    assert_true(fabs(opened.design->fraction.high[0] - 0.5 * 0.3333) < 1e-12);
+    close_design(&opened);
+    fixture_free(table);
+}
+
 /* Beside the fraction: stars at other levels and at the fraction's, other tokens and schedules, a pair of other levels. */
 static void half_fraction_beside_other_settings(void **state)
 {
@@ -388,6 +409,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_setting_changes),
         cmocka_unit_test(weight_decay_held),
+        cmocka_unit_test(decay_that_meets_the_rate),
         cmocka_unit_test(half_fraction_beside_other_settings),
         cmocka_unit_test(largest_design),
         cmocka_unit_test(sizes_of_the_fraction),
