@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "results/analysis_file.h"
 #include "results/atomic.h"
 #include "results/netcdf_io.h"
 #include "results/seal.h"
@@ -213,6 +214,7 @@ int studyfile_commit(struct error *err, struct studyfile *file)
     TRY(variables_texts_flush(err, &file->variables, file->texts));
     file->open = false;
     NETCDF(err, file->path, "closing", nc_close(file->variables.file));
+    TRY(analysis_file_complete(err, file->temporary));
     TRY(seal_file(err, file->temporary, SEAL_STUDY));
     TRY(atomic_commit(err, file->temporary, file->path));
     file->temporary[0] = '\0';
