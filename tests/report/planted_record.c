@@ -28,7 +28,14 @@ static double normal(const struct planted *p, uint64_t a, uint64_t b, uint64_t c
            cos(2 * M_PI * planted_uniform(p, a + 1000, b, c, d)); /* Box and Muller */
 }
 
-enum noise { NOISE_SEED = 1, NOISE_CELL, NOISE_QUANTIZER, NOISE_LOSS, NOISE_DELTA };
+enum noise {
+    NOISE_SEED = 1,
+    NOISE_CELL,
+    NOISE_QUANTIZER,
+    NOISE_LOSS,
+    NOISE_DELTA,
+    NOISE_PROBE = 7
+};
 
 /* ---- responses ---- */
 
@@ -125,16 +132,23 @@ static void fill_quantized(const struct planted *p, const struct cell *cell, con
     }
 }
 
-static void fill_probes(const struct truth *t, int c, struct record *r)
+/* Weight norms and gain spread go with the residual of log KL, the activations' spread does not. */
+static void fill_probes(const struct planted *p, const struct cell *cell, const struct truth *t,
+                        int c, struct record *r)
 {
+    const uint64_t number = (uint64_t)cell->number;
+    const double own[] = {0.02 * normal(p, NOISE_PROBE, number, 0, 0),
+                          0.02 * normal(p, NOISE_PROBE, number, 1, 0),
+                          0.02 * normal(p, NOISE_PROBE, number, 2, 0)};
     for (int i = 0; i < r->layers * RECORD_SITES; i++) {
         const int at = c * r->layers * RECORD_SITES + i;
         const double late = 0.1 * (c + 1);
-        r->probe_weight_norm[at] = exp(0.8 * t->x[DECAY] + 0.5 * t->residual + late + 0.02 * i);
+        r->probe_weight_norm[at] =
+            exp(0.8 * t->x[DECAY] + 0.5 * t->residual + late + 0.02 * i + own[0]);
         r->probe_stable_rank[at] = 8;
         r->probe_weight_max[at] = 0.3;
         r->probe_weight_std[at] = 0.05;
-        r->probe_input_std[at] = exp(0.2 * t->x[DECAY] + late);
+        r->probe_input_std[at] = exp(0.2 * t->x[DECAY] + late + own[1]);
         r->probe_input_max[at] = 6 * r->probe_input_std[at];
         r->probe_input_kurtosis[at] = 3.5;
         r->probe_outliers[at] = r->probe_outliers_relative[at] = 0;
@@ -142,7 +156,7 @@ static void fill_probes(const struct truth *t, int c, struct record *r)
     for (int layer = 0; layer < r->layers; layer++) {
         r->probe_output_rmse[c * r->layers + layer] = 0.01 * (layer + 1);
         r->probe_gain_std[(c * r->layers + layer) * RECORD_NORMS] =
-            exp(-3 + 0.3 * t->x[DECAY] + 0.2 * t->residual);
+            exp(-3 + 0.7 * t->x[HALF] + 0.5 * t->residual + own[2]);
     }
     r->probe_final_gain_std[c] = 0.1;
 }
@@ -209,7 +223,7 @@ void planted_fill(const struct planted *p, const struct spec *spec, const struct
                 fill_quantized(p, cell, &t, c, q, r);
             }
         }
-        fill_probes(&t, c, r);
+        fill_probes(p, cell, &t, c, r);
     }
     for (int k = 0; k < r->tasks; k++) {
         r->task_chance[k] = 0.5;
