@@ -14,7 +14,8 @@ RUN_PACKAGES="build-essential cmake ninja-build pkg-config git ca-certificates
     libgsl-dev libxxhash-dev zlib1g-dev libzstd-dev libjansson-dev libexpat1-dev libcsv-dev
     libsentencepiece-dev libscalapack-openmpi-dev libopenblas-serial-dev gnuplot-nox"
 TEST_PACKAGES="libcmocka-dev clang-format sentencepiece zstd python3-minimal python3-numpy python3-xarray
-    python3-netcdf4 python3-statsmodels python3-scipy chromium slurmctld slurmd slurm-client munge"
+    python3-netcdf4 python3-statsmodels python3-scipy python3-matplotlib r-base-core r-cran-ncdf4 nco
+    chromium slurmctld slurmd slurm-client munge"
 FUZZ_PACKAGES="clang libclang-rt-dev" # libFuzzer; older releases have it all in clang
 
 # as_root COMMAND...: run it as root, in whatever way there is.

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Does a study.nc mean the same to the tools that people have?
 
-    test_readers.py FILE.nc
+    test_readers.py FILE.nc            a finished study of cells that were run
+    test_readers.py --planted FILE.nc  a complete one of tests/report/planted.c
 
 Opens it with xarray and ncdump, and checks dimensions, attributes, coordinates and group-by on factor
-levels. One line per fault; exit status 1 if there is any.
+levels; of a planted one the group /analysis, whose numbers are computed again. One line per fault; exit status 1
+if there is any.
 """
 import re
 import subprocess
@@ -145,7 +147,103 @@ def check_ncdump(file):
         check(re.search(rf"^\s+{name} = \d+ ;", dump.stdout, re.M), f"ncdump shows no dimension {name}")
 
 
+def check_analysis(file, fraction):
+    """The group that tells what the analysis found; `fraction`: the study has a balanced one."""
+    answer = xr.open_dataset(file, group="analysis", engine="netcdf4")
+    for name, variable in answer.variables.items():
+        for attribute in ("units", "long_name", "comment"):
+            check(variable.attrs.get(attribute, "") != "", f"analysis: {name} has no {attribute}")
+        check("METHOD §" in variable.attrs.get("comment", ""), f"analysis: {name} does not name its definition")
+    check(list(answer.hypothesis.values) == ["1", "2", "3a", "3b", "4a", "4b", "5"], "analysis: hypotheses")
+    meanings = answer.verdict.attrs["flag_meanings"].split()
+    check(len(meanings) == len(answer.verdict.attrs["flag_values"]) and meanings[1] == "supported",
+          "analysis: flags and meanings of the verdicts differ")
+    asked = answer.verdict.values != meanings.index("not_asked")
+    check(asked.any(), "analysis: no hypothesis is asked")
+    check((np.isfinite(answer.effect.values) == asked).all(), "analysis: an effect without a claim, or a claim without")
+    for name in ("headline", "quantizer", "confidence", "confidence_of_claims"):
+        check(name in answer.attrs, f"analysis: attribute {name} is missing")
+    check(("anova_ss" in answer) == fraction and ("share_estimate" in answer) == fraction,
+          "analysis: shares are there without a balanced fraction, or not there with one")
+    return answer
+
+
+def pooled(blocks):
+    """METHOD §6: mean over sizes of the blocks' mean, its standard error and df; blocks (size, seed)."""
+    sizes, seeds = blocks.shape
+    df = sizes * (seeds - 1)
+    variance = ((blocks - blocks.mean(axis=1, keepdims=True))**2).sum() / df
+    return blocks.mean(), np.sqrt(variance * sizes / seeds) / sizes, df
+
+
+def close(a, b):
+    return np.allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def check_planted(file):
+    answer = check_analysis(file, True)
+    ds = xr.open_dataset(file, engine="netcdf4")
+    y = ds.log_kl.isel(checkpoint=-1).sel(quantizer="w8a8").values
+    size, seed = ds["size"].values, ds.seed.values
+    sizes = sorted(set(size), key=lambda s: ds.parameters.values[size == s][0])
+    base_rate = {s: ds.learning_rate.values[(size == s) & (ds.base == 1).values][0] for s in sizes}
+    high = {
+        "total decay": ds.total_decay.values < 0.05,
+        "dropout": ds.dropout.values > 0,
+        "clip": ds.grad_clip.values == 0,
+        "precision": ds.precision.values == "fp16",
+        "learning rate": ds.learning_rate.values < 0.9 * np.array([base_rate[s] for s in size]),
+    }
+    whole = ds.train_tokens.values == 2097152  # the fraction; other numbers of tokens are the ladder
+    tokens_per_parameter = ds.setting.values == "tokens_per_parameter=10"
+    check(list(answer.factor.values) == list(high), "analysis: factors")
+    check(whole.sum() == 16 * len(sizes) * len(set(seed)), "the fraction is not whole")
+
+    def by_block(weight):
+        return np.array([[(weight * y)[whole & (size == s) & (seed == k)].sum() for k in sorted(set(seed))]
+                         for s in sizes])
+
+    sign = {name: np.where(level, 1, -1) for name, level in high.items()}
+    contrasts = [sign["total decay"] / 8, sign["dropout"] / 8, sign["clip"] / 8,
+                 sign["total decay"] * sign["clip"] / 4, sign["precision"] / 8,
+                 sign["total decay"] * sign["precision"] / 4]
+    for i, weight in enumerate(contrasts):
+        mean, se, df = pooled(by_block(weight))
+        name = f"analysis: hypothesis {answer.hypothesis.values[i]}"
+        check(close(answer.effect[i], mean), f"{name}: effect {float(answer.effect[i])} is not {mean}")
+        check(close(answer.effect_se[i], se), f"{name}: standard error {float(answer.effect_se[i])} is not {se}")
+        check(int(answer.effect_df[i]) == df, f"{name}: {int(answer.effect_df[i])} df are not {df}")
+        check(close(answer.effect_high[i] - mean, mean - answer.effect_low[i]), f"{name}: lopsided interval")
+    x = [np.log10(ds.parameters.values[size == s][0]) for s in sizes]
+    slope = np.polyfit(x, [y[tokens_per_parameter & (size == s)].mean() for s in sizes], 1)[0]
+    check(close(answer.effect[6], slope), f"analysis: hypothesis 5: slope {float(answer.effect[6])} is not {slope}")
+
+    total = ((y[whole] - y[whole].mean())**2).sum()
+    check(close(answer.anova_ss.sum(), total), "analysis: sums of squares do not add up")
+    check(close(answer.stratum_ss.sum(), total), "analysis: sums of squares of the strata do not add up")
+    check(int(answer.anova_df.sum()) == whole.sum() - 1, "analysis: degrees of freedom do not add up")
+    check(close(answer.share_estimate.sum(), 1), "analysis: shares do not add up")
+    check(((answer.share_estimate_low < answer.share_estimate) &
+           (answer.share_estimate < answer.share_estimate_high)).all(), "analysis: a share is not in its interval")
+    effects = answer.contrast_effect.groupby("contrast_quantizer")
+    check(set(effects.groups) == set(ds["quantizer"].values) - {"w8a8"}, "analysis: quantizers of the effects")
+    check(np.isfinite(answer.early_rho).all() and answer.fraction.values[-1] == 1, "analysis: early checkpoints")
+    check(np.isfinite(answer.slope).all(), "analysis: slopes")
+    dump = subprocess.run(["ncdump", "-g", "analysis", file], capture_output=True, text=True, check=False)
+    check(dump.returncode == 0 and "double effect(hypothesis)" in dump.stdout, "ncdump -g analysis")
+
+
+def finish(file):
+    for fault in faults:
+        print(f"{file}: {fault}", file=sys.stderr)
+    print(f"{file}: {'read as it should be' if not faults else f'{len(faults)} faults'}")
+    return 1 if faults else 0
+
+
 def main():
+    if len(sys.argv) == 3 and sys.argv[1] == "--planted":
+        check_planted(sys.argv[2])
+        return finish(sys.argv[2])
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     file = sys.argv[1]
@@ -157,11 +255,9 @@ def main():
             check_values(ds)
     if not faults:
         check_group_by(file)
+        check_analysis(file, False)
     check_ncdump(file)
-    for fault in faults:
-        print(f"{file}: {fault}", file=sys.stderr)
-    print(f"{file}: {'read as it should be' if not faults else f'{len(faults)} faults'}")
-    return 1 if faults else 0
+    return finish(file)
 
 
 if __name__ == "__main__":
