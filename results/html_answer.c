@@ -79,10 +79,9 @@ static void exploratory_end(const struct page *page, bool supported, const char 
     if (supported) {
         verdict_end(page, VERDICT_SUPPORTED, "exploratory");
     } else {
-        html_say(page->out,
-                 "<td><span class=\"verdict open\"><b aria-hidden=\"true\">?</b> %s</span>"
-                 "<small>exploratory</small></td></tr>\n",
-                 word);
+        fputs("<td><span class=\"verdict open\"><b aria-hidden=\"true\">?</b> ", page->out);
+        html_text(page->out, word);
+        fputs("</span><small>exploratory</small></td></tr>\n", page->out);
     }
 }
 
