@@ -284,30 +284,71 @@ static void say_shares(const struct analysis *analysis, char *text, size_t size)
 static void say_verdicts(const struct analysis *analysis, char *text, size_t size)
 {
     int count[VERDICT_UNDECIDED_DIVERGED + 1] = {0};
-    int asked = 0;
+    int asked = 0, tested = 0;
     for (int h = 0; h < HYPOTHESES; h++) {
-        enum verdict verdict = analysis->claims.claim[h].verdict;
-        count[verdict]++;
-        asked += verdict != VERDICT_NOT_ASKED;
+        const struct claim *claim = &analysis->claims.claim[h];
+        asked += claim->verdict != VERDICT_NOT_ASKED;
+        if (claim->verdict != VERDICT_NOT_ASKED && claim->effect.interval.df > 0) {
+            count[claim->verdict]++;
+            tested++;
+        }
     }
-    snprintf(text, size,
-             " Of the paper's %d claims that this study can test, %d %s supported, %d "
-             "contradicted, %d undecided.",
-             asked, count[VERDICT_SUPPORTED], count[VERDICT_SUPPORTED] == 1 ? "is" : "are",
-             count[VERDICT_OPPOSITE] + count[VERDICT_NEGLIGIBLE] + count[VERDICT_CONTRADICTED],
-             count[VERDICT_UNDECIDED] + count[VERDICT_UNDECIDED_MATCHING] +
-                 count[VERDICT_UNDECIDED_DIVERGED]);
+    if (asked == 0) {
+        return;
+    }
+    if (tested == 0) {
+        snprintf(text, size, " None of its %d tests of the paper's claims 1 to 5 has data enough.",
+                 asked);
+        return;
+    }
+    size_t used = (size_t)snprintf(
+        text, size,
+        " Of %d tests of the paper's claims 1 to 5, %d %s supported, %d contradicted, %d undecided",
+        asked, count[VERDICT_SUPPORTED], count[VERDICT_SUPPORTED] == 1 ? "is" : "are",
+        count[VERDICT_OPPOSITE] + count[VERDICT_NEGLIGIBLE] + count[VERDICT_CONTRADICTED],
+        count[VERDICT_UNDECIDED] + count[VERDICT_UNDECIDED_MATCHING] +
+            count[VERDICT_UNDECIDED_DIVERGED]);
+    if (tested < asked && used < size) {
+        used +=
+            (size_t)snprintf(text + used, size - used, ", %d without data enough", asked - tested);
+    }
+    if (used < size) {
+        snprintf(text + used, size - used, ".");
+    }
+}
+
+/* Cells that are still to be run, or run. */
+static int count_open(const struct analysis *analysis)
+{
+    int open = 0;
+    for (int s = 0; s < analysis->effects->settings; s++) {
+        const int *cells = analysis->effects->setting[s].cells;
+        open += cells[CELL_PENDING] + cells[CELL_RUNNING];
+    }
+    return open;
 }
 
 void analysis_headline(const struct analysis *analysis, char text[1024])
 {
-    if (analysis->has_shares) {
-        say_shares(analysis, text, 1024);
-    } else {
-        snprintf(text, 1024,
-                 "This study has effects, but no shares of the variance: those need all cells of a "
-                 "balanced design (fractional) at two sizes or more, with two seeds or more.");
+    const int open = count_open(analysis);
+    size_t used = 0;
+    text[0] = '\0';
+    if (open > 0) {
+        used =
+            (size_t)snprintf(text, 1024, "Not finished: %d of %d cells are to come. So far: ", open,
+                             analysis->table->cells);
     }
-    size_t used = strlen(text);
+    if (analysis->has_shares) {
+        say_shares(analysis, text + used, 1024 - used);
+    } else if (analysis->design->has_fraction && fraction_saturated(&analysis->design->fraction)) {
+        snprintf(text + used, 1024 - used,
+                 "No shares of the variance: they need the fraction's runs at two sizes with two "
+                 "seeds.");
+    } else {
+        snprintf(text + used, 1024 - used,
+                 "This study has effects, but no shares of the variance: those need the balanced "
+                 "design fractional.");
+    }
+    used = strlen(text);
     say_verdicts(analysis, text + used, 1024 - used);
 }

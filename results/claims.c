@@ -163,8 +163,12 @@ static void judge_matched(const struct evidence *evidence, struct claim *claim)
         return;
     }
     claim->matched_verdict = verdict_of(claim->hypothesis, &claim->matched.interval, claim->delta);
-    if ((claim->plain == VERDICT_SUPPORTED && verdict_contradicts(claim->matched_verdict)) ||
-        (claim->matched_verdict == VERDICT_SUPPORTED && verdict_contradicts(claim->plain))) {
+    const bool both_small =
+        claim->effect.interval.high < claim->delta && claim->matched.interval.high < claim->delta &&
+        claim->plain != VERDICT_OPPOSITE && claim->matched_verdict != VERDICT_OPPOSITE;
+    if (!both_small && /* above 0 and below δ, and below δ alone, agree */
+        ((claim->plain == VERDICT_SUPPORTED && verdict_contradicts(claim->matched_verdict)) ||
+         (claim->matched_verdict == VERDICT_SUPPORTED && verdict_contradicts(claim->plain)))) {
         claim->verdict = VERDICT_UNDECIDED_MATCHING;
         snprintf(claim->reason, sizeof claim->reason, "%s at equal tokens, %s at equal loss",
                  verdict_name(claim->plain), verdict_name(claim->matched_verdict));
@@ -177,6 +181,11 @@ static void judge_plain(struct claim *claim)
     const struct contrast *effect = &claim->effect;
     claim->verdict = claim->plain = verdict_of(claim->hypothesis, &effect->interval, claim->delta);
     claim->detectable = interval_detectable(&effect->interval);
+    if (claim->plain == VERDICT_SUPPORTED && claim->hypothesis != H5 &&
+        effect->interval.high < claim->delta) {
+        snprintf(claim->reason, sizeof claim->reason,
+                 "but smaller than the smallest effect of interest");
+    }
     if (claim->plain != VERDICT_UNDECIDED) {
         return;
     }

@@ -49,6 +49,7 @@ void figure_shares(struct sketch *sketch)
 {
     const struct analysis *analysis = sketch->analysis;
     const struct shares *shares = &analysis->shares;
+    const struct fraction *fraction = &analysis->design->fraction;
     FILE *script = sketch->script;
     struct extent extent = {0, 1};
     if (!analysis->has_shares || isnan(shares->share[SHARE_SCALE].estimate)) {
@@ -99,10 +100,18 @@ void figure_shares(struct sketch *sketch)
     fprintf(sketch->alt, "; in brackets 95 percent intervals.");
     fprintf(
         sketch->caption,
-        "Whose is the variance of log KL under %s at the end of training? Over the %d settings "
-        "of the balanced fraction, the sizes and the seeds of this study. Whiskers and brackets: "
-        "95 %% intervals (parametric bootstrap, %d draws). Shares are not cut at 0: a negative "
-        "one is noise around none. Top: the parts as one whole.",
-        analysis->table->quantizer[analysis->quantizer], analysis->design->fraction.settings,
-        shares->draws);
+        "Whose is the variance of log KL under %s at the end of training? Over the %d settings of "
+        "the balanced fraction, the sizes (at equal tokens) and the seeds of this study; other "
+        "levels "
+        "would give other shares. Of optimization, ",
+        analysis->table->quantizer[analysis->quantizer], fraction->settings);
+    for (int f = 0; f < fraction->factors; f++) {
+        fprintf(sketch->caption, "%s%s %s %%", f == 0 ? "" : ", ", recipe_name(fraction->factor[f]),
+                text_fixed(100 * shares->of_factor[f], 1, false).s);
+    }
+    fprintf(sketch->caption,
+            ". Whiskers and brackets: 95 %% intervals (%d draws). Shares are not cut at 0: a "
+            "negative one "
+            "is noise around none. Top: the parts as one whole.",
+            shares->draws);
 }

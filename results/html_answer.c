@@ -85,13 +85,33 @@ static void exploratory_end(const struct page *page, bool supported, const char 
     }
 }
 
+/* Along equal tokens per parameter larger models also train longer: what is left at equal tokens, and at equal loss. */
+static void note_scale(const struct page *page, char *note, size_t size)
+{
+    const struct scale_slopes *slopes = &page->analysis->claims.slopes;
+    const size_t used = strlen(note);
+    if (slopes->known) {
+        snprintf(note + used, size - used,
+                 "%slarger models also train longer there; plane: at equal tokens %.40s %%, at "
+                 "equal loss "
+                 "%.40s %%",
+                 used > 0 ? "; " : "", report_percent_interval(&slopes->tokens).s,
+                 report_percent_interval(&slopes->loss).s);
+    }
+}
+
 static void hypothesis_row(const struct page *page, enum hypothesis h)
 {
     const struct claim *claim = &page->analysis->claims.claim[h];
     bool asked = claim->verdict != VERDICT_NOT_ASKED;
     char name[16];
     snprintf(name, sizeof name, "H%s", hypothesis_name(h));
-    row_start(page, name, hypothesis_claim(h), asked ? claim->contrast : "");
+    char note[320];
+    snprintf(note, sizeof note, "%s", asked ? claim->contrast : "");
+    if (h == H5) {
+        note_scale(page, note, sizeof note);
+    }
+    row_start(page, name, hypothesis_claim(h), note);
     if (asked) {
         page_number(page, "%s", report_percent_interval(&claim->effect.interval).s);
         seeds_by_sizes(page, &claim->effect);
@@ -167,13 +187,17 @@ static void verdict_table(const struct page *page)
     char caption[256];
     snprintf(caption, sizeof caption,
              "Which claims held: effect on KL under %s, positive as claimed, with simultaneous "
-             "%.1f %% intervals (C6, C7: 95 %%)",
+             "%.3g %% intervals (C6, C7: 95 %%)",
              page->analysis->table->quantizer[page->analysis->quantizer],
              100 * (1 - page->analysis->claims.alpha));
     page_table(page, "claims", caption, header, 5);
     for (enum hypothesis h = 0; h < HYPOTHESES; h++) {
         hypothesis_row(page, h);
     }
+    fputs("<tr class=\"sub\"><th scope=\"rowgroup\" colspan=\"5\">Exploratory: rank correlation "
+          "(C6); "
+          "change of the probe, not of KL, in % (C7)</th></tr>\n",
+          page->out);
     early_row(page);
     for (enum table_probe probe = 0; probe < TABLE_PROBES; probe++) {
         mechanism_row(page, probe);

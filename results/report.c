@@ -123,7 +123,8 @@ static void print_words(const struct report *report)
               "KL and losses are in nats per token. \xce\x94loss is quantized minus full loss. An "
               "effect is setting minus "
               "base, paired by size and seed, averaged over sizes; KL effects are ratios, as "
-              "percentages. [low, high] is a 95 % t-interval of this one effect; \"more\" and "
+              "percentages. [low, high] is a 95 % t-interval of this one effect unless a table "
+              "says otherwise; \"more\" and "
               "\"less\" degradation mean that it excludes 0, \"undecided\" that it does not.");
 }
 

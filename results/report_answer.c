@@ -100,12 +100,22 @@ static struct text effect_text(const struct claim *claim, const struct interval 
     return report_percent_interval(interval);
 }
 
+/* As verdict_name, in the width of a column. */
+static const char *short_verdict(enum verdict verdict)
+{
+    return verdict == VERDICT_UNDECIDED_MATCHING   ? "undecided (matching)"
+           : verdict == VERDICT_UNDECIDED_DIVERGED ? "undecided (diverged)"
+           : verdict == VERDICT_NEGLIGIBLE         ? "negligible"
+           : verdict == VERDICT_OPPOSITE           ? "opposite"
+                                                   : verdict_name(verdict);
+}
+
 static void add_claim(struct text_table *columns, const struct claim *claim)
 {
     const bool asked = claim->verdict != VERDICT_NOT_ASKED;
     text_table_add(columns, "%s", hypothesis_name(claim->hypothesis));
     text_table_add(columns, "%s", asked ? claim->contrast : hypothesis_claim(claim->hypothesis));
-    text_table_add(columns, "%s", verdict_name(claim->verdict));
+    text_table_add(columns, "%s", short_verdict(claim->verdict));
     if (claim->effect.blocks > 0 && claim->effect.least < claim->effect.most) {
         text_table_add(columns, "%d\xe2\x80\x93%d\xc3\x97%d", claim->effect.least,
                        claim->effect.most, claim->effect.sizes);
@@ -132,7 +142,7 @@ static int print_matched(struct error *err, const struct report *report)
         const struct claim *claim = &report->analysis->claims.claim[h];
         if (claim->has_matched) {
             text_table_add(columns, "%s", hypothesis_name(claim->hypothesis));
-            text_table_add(columns, "%s", verdict_name(claim->matched_verdict));
+            text_table_add(columns, "%s", short_verdict(claim->matched_verdict));
             text_table_add(columns, "%s", effect_text(claim, &claim->matched.interval).s);
             text_table_add(columns, "%d", claim->matched_outside);
             text_table_add(columns, "%s", text_significant(claim->decades, 2).s);
@@ -164,10 +174,6 @@ static void note_claim(const struct report *report, const struct claim *claim)
                  "%s: no companion at equal loss: the loss of %d cells is beyond the ladder.", name,
                  claim->matched_outside);
     }
-    if (claim->effect.incomplete > 0 && claim->effect.blocks > 0) {
-        text_say(report->out, LEAD, "%s: %d of %d seeds of sizes lack a cell and are left out.",
-                 name, claim->effect.incomplete, claim->effect.incomplete + claim->effect.blocks);
-    }
     char list[1024] = "";
     for (int s = 0; s < claim->sizes; s++) {
         const size_t used = strlen(list);
@@ -187,6 +193,28 @@ static struct text confidence(const struct report *report)
     const double alpha = report->analysis->claims.alpha;
     const int decimals = alpha < 1e-12 ? 12 : (int)fmax(2, ceil(-log10(alpha)));
     return text_fixed(100 * (1 - alpha), decimals, false);
+}
+
+/* Blocks (a seed of a size) that lack a run of what is compared are left out. */
+static void note_incomplete(const struct report *report)
+{
+    char list[512] = "";
+    for (int h = 0; h < HYPOTHESES; h++) {
+        const struct claim *claim = &report->analysis->claims.claim[h];
+        const size_t used = strlen(list);
+        if (claim->effect.incomplete > 0 && claim->effect.blocks > 0) {
+            snprintf(list + used, sizeof list - used, "%s%s: %d of %d", used > 0 ? ", " : "",
+                     hypothesis_name(claim->hypothesis), claim->effect.incomplete,
+                     claim->effect.incomplete + claim->effect.blocks);
+        }
+    }
+    if (list[0] != '\0') {
+        text_say(
+            report->out, LEAD,
+            "Left out are blocks (a seed of a size) in which a run of what is compared is missing, "
+            "failed or diverged: %s. Finishing those runs tightens the intervals.",
+            list);
+    }
 }
 
 static int print_claims(struct error *err, const struct report *report)
@@ -217,7 +245,12 @@ static int print_claims(struct error *err, const struct report *report)
     for (int h = 0; h < HYPOTHESES; h++) {
         note_claim(report, &claims->claim[h]);
     }
-    if (detectable > 0) {
+    note_incomplete(report);
+    if (detectable > log(2)) {
+        text_wrap(
+            report->out, LEAD,
+            "The least resolved of 1 to 4 could not even have told a doubling of KL from none.");
+    } else if (detectable > 0) {
         text_say(
             report->out, LEAD,
             "An effect of %s %% on KL would have been told from none by the least resolved of 1 to "

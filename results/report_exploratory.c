@@ -51,13 +51,13 @@ int report_exploratory(struct error *err, const struct report *report)
         goto cleanup;
     }
     memset(alignment + 1, 'r', (size_t)fraction->factors);
-    report_heading(report, "Recipe under the other quantizers: main effects on KL, %%");
+    report_heading(report, "Recipe under all quantizers: main effects on KL, %%");
     text_wrap(report->out, "",
               report->full
                   ? "With 95 % intervals; * adjusted p below 0.05 (Holm, within the quantizer). "
-                    "Exploratory."
+                    "Exploratory but for the first row, whose verdicts stand above."
                   : "* adjusted p below 0.05 (Holm, within the quantizer); intervals with --full. "
-                    "Exploratory.");
+                    "Exploratory but for the first row, whose verdicts stand above.");
     TRY(text_table_open(err, alignment, 2, &columns));
     text_table_add(columns, "%s", "");
     for (int f = 0; f < fraction->factors; f++) {
@@ -69,6 +69,14 @@ int report_exploratory(struct error *err, const struct report *report)
         recipe_level(fraction->factor[f], fraction->low[f], low);
         recipe_level(fraction->factor[f], fraction->high[f], high);
         text_table_add(columns, "%s \xe2\x88\x92 %s", high, low);
+    }
+    text_table_add(columns, "%s", report->table->quantizer[report->quantizer]);
+    for (int f = 0; f < fraction->factors; f++) {
+        struct weights weights;
+        weights_main(&weights, fraction, f);
+        const struct contrast effect = contrast_of(
+            report->analysis->design, report->analysis->log_kl, &weights, EFFECTS_ALL_SIZES, 0.05);
+        add_effect(columns, &effect, NAN, report->full);
     }
     for (int q = 0; q < report->table->quantizers; q++) {
         if (q != report->quantizer) {
