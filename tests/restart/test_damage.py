@@ -44,7 +44,8 @@ class Damage(RunTest):
         self.assert_exit(result, 0)
         self.assertIn(victim.stem, result.stderr)
         self.assertIn("is computed again", result.stderr)
-        self.assertEqual(self.begun(), [victim.stem])
+        # that cell alone; twice where an idle worker joins it, as it may the last cell of a run
+        self.assertEqual(set(self.begun()), {victim.stem})
         self.assert_same_study(self.whole / "study.nc", self.out / "study.nc")
 
     def test_truncated_cell_file(self):
