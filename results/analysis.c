@@ -53,14 +53,24 @@ static bool of_fraction(const struct design *design, int setting)
     return false;
 }
 
-/* What is compared: the fraction's main effects, then every setting beside it against the base. Other numbers of tokens
+/* Is the factor's main effect under the primary quantizer confirmatory? */
+static bool has_claim(enum recipe factor)
+{
+    return factor == RECIPE_DECAY || factor == RECIPE_DROPOUT || factor == RECIPE_CLIP ||
+           factor == RECIPE_PRECISION;
+}
+
+/* What is compared: the fraction's main effects (of the primary quantizer only those without a claim), then every setting beside it against the base. Other numbers of tokens
  * are the ladder's. Returns how many; `out` may be NULL to count. */
-static int list_contrasts(const struct analysis *analysis, bool mains, struct exploratory *out)
+static int list_contrasts(const struct analysis *analysis, bool primary, struct exploratory *out)
 {
     const struct design *design = analysis->design;
     const struct fraction *fraction = &design->fraction;
     int count = 0;
-    for (int f = 0; mains && design->has_fraction && f < fraction->factors; f++, count++) {
+    for (int f = 0; design->has_fraction && f < fraction->factors; f++) {
+        if (primary && has_claim(fraction->factor[f])) {
+            continue;
+        }
         if (out != NULL) {
             char low[32], high[32];
             recipe_level(fraction->factor[f], fraction->low[f], low);
@@ -69,6 +79,7 @@ static int list_contrasts(const struct analysis *analysis, bool mains, struct ex
                      recipe_name(fraction->factor[f]), high, low);
             weights_main(&out[count].weights, fraction, f);
         }
+        count++;
     }
     for (int s = 0; analysis->effects->base == 0 && s < analysis->effects->settings; s++) {
         if (s == 0 || of_fraction(design, s) ||
@@ -108,14 +119,14 @@ static int explore(struct error *err, struct analysis *analysis)
     int status = STATUS_OK;
     const struct table *table = analysis->table;
     double *y = malloc(((size_t)table->cells + 1) * sizeof *y);
-    const size_t each = (size_t)list_contrasts(analysis, true, NULL);
+    const size_t each = (size_t)list_contrasts(analysis, false, NULL);
     analysis->exploratory =
         calloc((size_t)table->quantizers * each + 1, sizeof *analysis->exploratory);
     CHECK(err, y != NULL && analysis->exploratory != NULL, STATUS_FAILED,
           "out of memory for the analysis of %d cells", table->cells);
     for (int q = 0; q < table->quantizers; q++) {
         struct exploratory *list = analysis->exploratory + analysis->exploratories;
-        int count = list_contrasts(analysis, q != analysis->quantizer, list);
+        int count = list_contrasts(analysis, q == analysis->quantizer, list);
         fill_response(analysis, RESPONSE_LOG_KL, q, y);
         for (int i = 0; i < count; i++) {
             list[i].quantizer = q;

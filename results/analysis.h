@@ -19,7 +19,7 @@ struct analysis_options {
         alpha; /* of a confirmatory interval; 0: ANALYSIS_ALPHA, or the look's (spending_level_of) */
 };
 
-/* An exploratory effect on log KL of a quantizer: a factor of the fraction (not of the primary quantizer, whose are confirmatory), or
+/* An exploratory effect on log KL of a quantizer: a factor of the fraction (of the primary quantizer only those that no claim is about), or
  * a setting beside the fraction against the base. */
 struct exploratory {
     int quantizer;

@@ -6,12 +6,18 @@
 
 #define DASH "\xe2\x80\x94"
 
-/* The exploratory effect of factor `f` under a quantizer: main effects come first in each quantizer's list. */
-static const struct exploratory *main_effect(const struct analysis *analysis, int quantizer, int f)
+/* The exploratory effect with these weights under a quantizer; NULL: none. */
+static const struct exploratory *find_effect(const struct analysis *analysis, int quantizer,
+                                             const struct weights *weights)
 {
+    const size_t count = (size_t)weights->settings;
     for (int i = 0; i < analysis->exploratories; i++) {
-        if (analysis->exploratory[i].quantizer == quantizer) {
-            return i + f < analysis->exploratories ? &analysis->exploratory[i + f] : NULL;
+        const struct exploratory *each = &analysis->exploratory[i];
+        if (each->quantizer == quantizer && each->weights.settings == weights->settings &&
+            memcmp(each->weights.setting, weights->setting, count * sizeof *weights->setting) ==
+                0 &&
+            memcmp(each->weights.weight, weights->weight, count * sizeof *weights->weight) == 0) {
+            return each;
         }
     }
     return NULL;
@@ -36,8 +42,16 @@ static void add_quantizer(struct text_table *columns, const struct report *repor
     const struct analysis *analysis = report->analysis;
     text_table_add(columns, "%s", report->table->quantizer[quantizer]);
     for (int f = 0; f < analysis->design->fraction.factors; f++) {
-        const struct exploratory *effect = main_effect(analysis, quantizer, f);
-        add_effect(columns, &effect->effect, effect->holm, report->full);
+        struct weights weights;
+        weights_main(&weights, &analysis->design->fraction, f);
+        const struct exploratory *found = find_effect(analysis, quantizer, &weights);
+        if (found != NULL) {
+            add_effect(columns, &found->effect, found->holm, report->full);
+        } else { /* of the primary quantizer: a claim is about it */
+            const struct contrast effect =
+                contrast_of(analysis->design, analysis->log_kl, &weights, EFFECTS_ALL_SIZES, 0.05);
+            add_effect(columns, &effect, NAN, report->full);
+        }
     }
 }
 
@@ -55,9 +69,9 @@ int report_exploratory(struct error *err, const struct report *report)
     text_wrap(report->out, "",
               report->full
                   ? "With 95 % intervals; * adjusted p below 0.05 (Holm, within the quantizer). "
-                    "Exploratory but for the first row, whose verdicts stand above."
+                    "Exploratory, but for the first row's effects that claims are about."
                   : "* adjusted p below 0.05 (Holm, within the quantizer); intervals with --full. "
-                    "Exploratory but for the first row, whose verdicts stand above.");
+                    "Exploratory, but for the first row's effects that claims are about.");
     TRY(text_table_open(err, alignment, 2, &columns));
     text_table_add(columns, "%s", "");
     for (int f = 0; f < fraction->factors; f++) {
@@ -70,14 +84,7 @@ int report_exploratory(struct error *err, const struct report *report)
         recipe_level(fraction->factor[f], fraction->high[f], high);
         text_table_add(columns, "%s \xe2\x88\x92 %s", high, low);
     }
-    text_table_add(columns, "%s", report->table->quantizer[report->quantizer]);
-    for (int f = 0; f < fraction->factors; f++) {
-        struct weights weights;
-        weights_main(&weights, fraction, f);
-        const struct contrast effect = contrast_of(
-            report->analysis->design, report->analysis->log_kl, &weights, EFFECTS_ALL_SIZES, 0.05);
-        add_effect(columns, &effect, NAN, report->full);
-    }
+    add_quantizer(columns, report, report->quantizer);
     for (int q = 0; q < report->table->quantizers; q++) {
         if (q != report->quantizer) {
             add_quantizer(columns, report, q);
