@@ -62,6 +62,9 @@ static int read_budget(struct error *err, const struct yaml_field *seeds, double
             err, duration_parse(text, budget) && *budget > 0, &field,
             "%s is not a span of time above 0; write one such as 40h, of all cores together",
             field.text);
+        /* elsewhere a bare number is seconds; whoever writes 40 here means hours */
+        FIELD_CHECK(err, text[strlen(text) - 1] > '9', &field,
+                    "%s has no unit; write one, such as 40h, of all cores together", field.text);
     }
 cleanup:
     return status;
