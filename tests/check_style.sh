@@ -52,9 +52,7 @@ forbid "finished or not there" '\b(TODO|FIXME|XXX)\b' "${all[@]}"
 # Versions of clang-format differ in details: only the one that the tree is formatted with may judge.
 format=$(command -v clang-format-14 || command -v clang-format)
 if [ -n "$format" ] && "$format" --version | grep -q 'version 14\.'; then
-    for file in "${all[@]}"; do
-        "$format" --dry-run -Werror --ferror-limit=1 "$file" || status=1
-    done
+    printf '%s\0' "${all[@]}" | xargs -0 -n 32 "$format" --dry-run -Werror --ferror-limit=1 || status=1
 else
     echo "check_style: there is no clang-format 14; format not checked"
 fi
