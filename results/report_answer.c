@@ -114,7 +114,10 @@ static void add_claim(struct text_table *columns, const struct claim *claim)
 {
     const bool asked = claim->verdict != VERDICT_NOT_ASKED;
     text_table_add(columns, "%s", hypothesis_name(claim->hypothesis));
-    text_table_add(columns, "%s", asked ? claim->contrast : hypothesis_claim(claim->hypothesis));
+    text_table_add(columns, "%s",
+                   asked                     ? claim->contrast
+                   : claim->hypothesis == H5 ? "no growth with size"
+                                             : hypothesis_claim(claim->hypothesis));
     text_table_add(columns, "%s", short_verdict(claim->verdict));
     if (claim->effect.blocks > 0 && claim->effect.least < claim->effect.most) {
         text_table_add(columns, "%d\xe2\x80\x93%d\xc3\x97%d", claim->effect.least,
