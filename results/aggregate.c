@@ -189,7 +189,7 @@ static int put_cells(struct error *err, struct studyfile *study, const struct ru
             TRY(rundir_beat(err, dir));
         }
         const struct rundir_cell *known = rundir_find(dir, cells[i].id);
-        if (known == NULL || (known->status != CELL_DONE && known->status != CELL_DIVERGED)) {
+        if (known == NULL || !cell_status_finished(known->status)) {
             TRY(put_unfinished(err, study, &cells[i], known));
             continue;
         }

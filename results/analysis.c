@@ -155,9 +155,6 @@ static void count_levels(struct analysis *analysis, enum recipe recipe)
     for (int s = 0; varies && s < effects->settings; s++) {
         char text[32];
         recipe_level(recipe, analysis->design->setting[s].value[recipe], text);
-        if (recipe == RECIPE_TOKENS && isnan(analysis->design->setting[s].value[recipe])) {
-            snprintf(text, sizeof text, "by size");
-        }
         int at = first;
         while (at < analysis->levels && strcmp(analysis->level[at].level, text) != 0) {
             at++;
@@ -180,9 +177,7 @@ static int count_diverged(struct error *err, struct analysis *analysis)
     const struct effects *effects = analysis->effects;
     analysis->level = calloc((size_t)effects->settings * RECIPES + 1, sizeof *analysis->level);
     CHECK(err, analysis->level != NULL, STATUS_FAILED, "out of memory for the analysis");
-    for (int s = 0; s < effects->settings; s++) {
-        analysis->diverged += effects->setting[s].cells[CELL_DIVERGED];
-    }
+    analysis->diverged = effects_count(effects, CELL_DIVERGED);
     for (int r = 0; effects->base == 0 && r < RECIPES; r++) {
         count_levels(analysis, (enum recipe)r);
     }
@@ -328,20 +323,10 @@ static void say_verdicts(const struct analysis *analysis, char *text, size_t siz
     }
 }
 
-/* Cells that are still to be run, or run. */
-static int count_open(const struct analysis *analysis)
-{
-    int open = 0;
-    for (int s = 0; s < analysis->effects->settings; s++) {
-        const int *cells = analysis->effects->setting[s].cells;
-        open += cells[CELL_PENDING] + cells[CELL_RUNNING];
-    }
-    return open;
-}
-
 void analysis_headline(const struct analysis *analysis, char text[1024])
 {
-    const int open = count_open(analysis);
+    const int open = effects_count(analysis->effects, CELL_PENDING) +
+                     effects_count(analysis->effects, CELL_RUNNING);
     size_t used = 0;
     text[0] = '\0';
     if (open > 0) {

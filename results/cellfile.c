@@ -113,7 +113,7 @@ int cellfile_write(struct error *err, const char *path, const struct cell *cell,
               record->quantizers == cell->evaluate.quantizers &&
               record->windows == cell->evaluate.windows && record->layers == cell->size.layers,
           STATUS_FAILED, "%s: the record was not made for cell %s", path, cell->id);
-    CHECK(err, record->status == CELL_DONE || record->status == CELL_DIVERGED, STATUS_FAILED,
+    CHECK(err, cell_status_finished(record->status), STATUS_FAILED,
           "%s: a cell that is \"%s\" has no file", path, cell_status_name(record->status));
     TRY(build(err, path, cell, record, &built));
     whole = realloc(built.memory, built.size + SEAL_LENGTH);

@@ -237,6 +237,15 @@ void effects_free(struct effects *effects)
     free(effects);
 }
 
+int effects_count(const struct effects *effects, enum cell_status status)
+{
+    int count = 0;
+    for (int s = 0; s < effects->settings; s++) {
+        count += effects->setting[s].cells[status];
+    }
+    return count;
+}
+
 /* ── Statistics ── */
 
 enum validity { VALUE_FINITE, VALUE_UNFINISHED, VALUE_UNMEASURED, VALUE_UNDEFINED };

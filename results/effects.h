@@ -82,6 +82,9 @@ struct effects {
 int effects_open(struct error *err, const struct table *table, struct effects **effects);
 void effects_free(struct effects *effects); /* NULL is fine */
 
+/* How many cells have the status. */
+int effects_count(const struct effects *effects, enum cell_status status);
+
 /* Response of one cell; NaN if it was not measured or has no logarithm. */
 double effects_value(const struct effects *effects, int cell, enum response response, int quantizer,
                      int checkpoint);

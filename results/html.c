@@ -229,14 +229,14 @@ int html_write(struct error *err, const char *path, const struct analysis *analy
     char *text = NULL;
     size_t size = 0;
     bool hopeless = false;
-    struct page page = {
-        .analysis = analysis, .options = options, .outcome = outcome, .hopeless = &hopeless};
+    struct page page = {.analysis = analysis,
+                        .options = options,
+                        .outcome = outcome,
+                        .hopeless = &hopeless,
+                        .done = effects_count(analysis->effects, CELL_DONE)};
     *outcome = (struct html_outcome){0};
     page.out = open_memstream(&text, &size);
     CHECK(err, page.out != NULL, STATUS_FAILED, "%s: out of memory", path);
-    for (int i = 0; i < analysis->table->cells; i++) {
-        page.done += analysis->table->cell[i].status == CELL_DONE;
-    }
     head(&page);
     TRY(body(err, &page));
     CHECK(err, fflush(page.out) == 0 && !ferror(page.out), STATUS_FAILED, "%s: out of memory",

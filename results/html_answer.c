@@ -8,12 +8,10 @@ static void counts(const struct page *page)
 {
     const struct analysis *analysis = page->analysis;
     const struct table *table = analysis->table;
-    int diverged = 0, failed = 0;
-    for (int i = 0; i < table->cells; i++) {
-        enum cell_status status = table->cell[i].status;
-        diverged += status == CELL_DIVERGED;
-        failed += status == CELL_FAILED || status == CELL_QUARANTINED;
-    }
+    const struct effects *effects = analysis->effects;
+    const int diverged = effects_count(effects, CELL_DIVERGED);
+    const int failed =
+        effects_count(effects, CELL_FAILED) + effects_count(effects, CELL_QUARANTINED);
     int missing = table->cells - page->done - diverged - failed;
     fputs("<p class=\"meta\">", page->out);
     html_say(page->out,

@@ -15,27 +15,6 @@ static void entry(const struct page *page, const char *name, const char *value)
     }
 }
 
-/* Sets of the finished cells, "avx512" or "avx2, avx512". */
-static void instruction_sets(const struct table *table, char text[256])
-{
-    text[0] = '\0';
-    for (int i = 0; table->isa != NULL && i < table->cells; i++) {
-        if (table->cell[i].status != CELL_DONE || table->isa[i][0] == '\0') {
-            continue;
-        }
-        size_t used = strlen(text);
-        const char *seen = strstr(text, table->isa[i]);
-        size_t length = strlen(table->isa[i]);
-        while (seen != NULL && !((seen == text || seen[-1] == ' ') &&
-                                 (seen[length] == ',' || seen[length] == '\0'))) {
-            seen = strstr(seen + 1, table->isa[i]);
-        }
-        if (seen == NULL) {
-            snprintf(text + used, 256 - used, "%s%s", used > 0 ? ", " : "", table->isa[i]);
-        }
-    }
-}
-
 static void looks(const struct page *page)
 {
     const struct table_looks *looks = &page->analysis->table->looks;
@@ -55,12 +34,9 @@ static void looks(const struct page *page)
 static void provenance(const struct page *page)
 {
     const struct table *table = page->analysis->table;
-    double seconds = 0;
-    char sets[256];
-    for (int i = 0; table->wall_time != NULL && i < table->cells; i++) {
-        seconds += isfinite(table->wall_time[i]) ? table->wall_time[i] : 0;
-    }
-    instruction_sets(table, sets);
+    const double seconds = table_seconds(table);
+    char sets[TABLE_SETS];
+    table_instruction_sets(table, sets);
     fputs("<dl>\n", page->out);
     entry(page, "Study", table->name);
     entry(page, "Title", table->title);

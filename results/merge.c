@@ -51,11 +51,6 @@ static bool is_compact(const struct merge *merge, const struct copy *copy)
     return studyread_compact(merge->inputs.input[copy->input].study);
 }
 
-static bool is_finished(enum cell_status status)
-{
-    return status == CELL_DONE || status == CELL_DIVERGED;
-}
-
 /* ---- do the inputs fit together? ---- */
 
 static void list_quantizers(const struct cell_evaluate *evaluate, char text[512])
@@ -246,12 +241,12 @@ static int choose(struct error *err, const struct merge *merge, const struct cop
     const struct copy *best = &copies[0];
     for (int i = 1; i < count; i++) {
         enum cell_status has = status_of(merge, best), is = status_of(merge, &copies[i]);
-        if (is_finished(has) && is_finished(is)) {
+        if (cell_status_finished(has) && cell_status_finished(is)) {
             TRY(check_agreement(err, merge, best, &copies[i]));
             if (is_compact(merge, best) && !is_compact(merge, &copies[i])) {
                 best = &copies[i];
             }
-        } else if (is_finished(is) || (!is_finished(has) && is > has)) {
+        } else if (cell_status_finished(is) || (!cell_status_finished(has) && is > has)) {
             best = &copies[i];
         }
     }
@@ -415,7 +410,7 @@ static int write_cells(struct error *err, const struct merge *merge, struct stud
     for (int i = 0; i < merge->cells; i++) {
         const struct copy *copy = &merge->kept[i];
         TRY(studyread_record(err, merge->inputs.input[copy->input].study, copy->index, &record));
-        TRY(studyfile_put(err, file, record, !is_finished(record->status)));
+        TRY(studyfile_put(err, file, record, !cell_status_finished(record->status)));
         record_free(record);
         record = NULL;
     }
@@ -462,7 +457,7 @@ int merge_write(struct error *err, const char *out, const char *const *input, in
     summary->cells = merge.cells;
     summary->duplicates = merge.copies - merge.cells;
     for (int i = 0; i < merge.cells; i++) {
-        summary->finished += is_finished(status_of(&merge, &merge.kept[i]));
+        summary->finished += cell_status_finished(status_of(&merge, &merge.kept[i]));
     }
 cleanup:
     studyfile_discard(file);

@@ -13,11 +13,6 @@
 #include "results/atomic.h"
 #include "results/study_cells.h"
 
-static bool finished(enum cell_status status)
-{
-    return status == CELL_DONE || status == CELL_DIVERGED;
-}
-
 static bool exists(const char *folder, const char *name)
 {
     char path[SPEC_PATH + 96];
@@ -50,11 +45,12 @@ static bool is_up_to_date(const struct studyread *study, const struct rundir *di
     const struct cell *cell = NULL;
     int knowns = rundir_cells(dir, &known), cells = studyread_cells(study, &cell), done = 0;
     for (int i = 0; i < knowns; i++) {
-        done += finished(known[i].status);
+        done += cell_status_finished(known[i].status);
     }
     for (int i = 0; i < cells; i++) {
         const struct rundir_cell *same = rundir_find(dir, cell[i].id);
-        done -= same != NULL && finished(same->status) && finished(studyread_status(study, i));
+        done -= same != NULL && cell_status_finished(same->status) &&
+                cell_status_finished(studyread_status(study, i));
     }
     return done == 0;
 }

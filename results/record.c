@@ -111,6 +111,11 @@ const char *record_outcome_name(double outcome)
                                              : "";
 }
 
+bool cell_status_finished(enum cell_status status)
+{
+    return status == CELL_DONE || status == CELL_DIVERGED;
+}
+
 const char *cell_status_name(enum cell_status status)
 {
     static const char *const names[] = {"pending",  "running", "done",

@@ -133,5 +133,6 @@ void record_set_numbers(const struct cell *cell, struct record *record, const vo
 const char *record_site_name(int site);                /* "qkv" */
 const char *record_outcome_name(double outcome);       /* "measured"; NaN: "" */
 const char *cell_status_name(enum cell_status status); /* "done" */
+bool cell_status_finished(enum cell_status status);    /* done or diverged: it has a result */
 
 #endif

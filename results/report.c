@@ -52,31 +52,6 @@ const char *report_word(const struct effect *effect)
     return sign > 0 ? "more" : sign < 0 ? "less" : "undecided";
 }
 
-static int cells_with(const struct report *report, enum cell_status status)
-{
-    int count = 0;
-    for (int s = 0; s < report->effects->settings; s++) {
-        count += report->effects->setting[s].cells[status];
-    }
-    return count;
-}
-
-/* The instruction sets of the finished cells, "avx512" or "avx2, avx512". */
-static void instruction_sets(const struct table *table, char *text, size_t size)
-{
-    snprintf(text, size, "%s", "");
-    for (int i = 0; table->isa != NULL && i < table->cells; i++) {
-        bool seen = table->cell[i].status != CELL_DONE || table->isa[i][0] == '\0';
-        for (int k = 0; k < i && !seen; k++) {
-            seen = table->cell[k].status == CELL_DONE && strcmp(table->isa[k], table->isa[i]) == 0;
-        }
-        if (!seen) {
-            size_t used = strlen(text);
-            snprintf(text + used, size - used, "%s%s", used == 0 ? "" : ", ", table->isa[i]);
-        }
-    }
-}
-
 static void print_heading(const struct report *report)
 {
     const struct table *table = report->table;
@@ -91,20 +66,18 @@ static void print_heading(const struct report *report)
              report->effects->settings - (report->effects->base + 1), table->quantizers);
     text_say(out, "Cells:   ",
              "%d = %d done + %d diverged + %d failed + %d missing (not run yet, or running)",
-             table->cells, report->done, cells_with(report, CELL_DIVERGED),
-             cells_with(report, CELL_FAILED) + cells_with(report, CELL_QUARANTINED),
-             cells_with(report, CELL_PENDING) + cells_with(report, CELL_RUNNING));
-    double seconds = 0;
-    for (int i = 0; table->wall_time != NULL && i < table->cells; i++) {
-        seconds += isfinite(table->wall_time[i]) ? table->wall_time[i] : 0;
-    }
-    char sets[256];
-    instruction_sets(table, sets, sizeof sets);
+             table->cells, report->done, effects_count(report->effects, CELL_DIVERGED),
+             effects_count(report->effects, CELL_FAILED) +
+                 effects_count(report->effects, CELL_QUARANTINED),
+             effects_count(report->effects, CELL_PENDING) +
+                 effects_count(report->effects, CELL_RUNNING));
+    char sets[TABLE_SETS];
+    table_instruction_sets(table, sets);
     text_say(out, "Run:     ", "%s, ptqscale %s, commit %s, instruction set %s, %s of computing",
              table->date[0] != '\0' ? table->date : "date unknown",
              table->version[0] != '\0' ? table->version : "(version unknown)",
              table->commit[0] != '\0' ? table->commit : "unknown",
-             sets[0] != '\0' ? sets : "unknown", text_seconds(seconds).s);
+             sets[0] != '\0' ? sets : "unknown", text_seconds(table_seconds(table)).s);
     if (table->looks.planned[0] != '\0') {
         text_say(out, "Seeds:   ",
                  "added at looks of %s; the last look with %s seeds: %s%s%s. Each simultaneous "
@@ -256,7 +229,7 @@ static int print_answer(struct error *err, const struct report *report)
     if (report->done == 0) {
         fputc('\n', report->out);
         text_wrap(report->out, "",
-                  cells_with(report, CELL_DIVERGED) > 0
+                  effects_count(report->effects, CELL_DIVERGED) > 0
                       ? "No run stayed finite: there is nothing to compare."
                       : "No cell is finished yet: there is nothing to compare.");
         report_diverged(report);
@@ -290,10 +263,8 @@ int report_print(struct error *err, FILE *out, const struct analysis *analysis,
                             .effects = effects,
                             .full = options != NULL && options->full,
                             .quantizer = analysis->quantizer,
-                            .last = analysis->checkpoint};
-    for (int s = 0; s < effects->settings; s++) {
-        report.done += effects->setting[s].cells[CELL_DONE];
-    }
+                            .last = analysis->checkpoint,
+                            .done = effects_count(effects, CELL_DONE)};
     for (int s = report_next(&report, effects->base); s < effects->settings;
          s = report_next(&report, s)) {
         report.keys |= text_width(effects->setting[s].label) > LABEL_WIDTH;

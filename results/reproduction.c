@@ -70,8 +70,7 @@ void reproduction_close(struct reproduction *reproduction)
 
 static bool is_finished(const struct reproduction *reproduction, int index)
 {
-    const enum cell_status status = studyread_status(reproduction->study, index);
-    return status == CELL_DONE || status == CELL_DIVERGED;
+    return cell_status_finished(studyread_status(reproduction->study, index));
 }
 
 static int add(struct error *err, struct reproduction *reproduction, int index)

@@ -455,3 +455,27 @@ const char *table_probe_name(enum table_probe probe)
                                                     "activation spread"};
     return names[probe];
 }
+
+double table_seconds(const struct table *table)
+{
+    double seconds = 0;
+    for (int i = 0; table->wall_time != NULL && i < table->cells; i++) {
+        seconds += isfinite(table->wall_time[i]) ? table->wall_time[i] : 0;
+    }
+    return seconds;
+}
+
+void table_instruction_sets(const struct table *table, char text[TABLE_SETS])
+{
+    text[0] = '\0';
+    for (int i = 0; table->isa != NULL && i < table->cells; i++) {
+        bool seen = table->cell[i].status != CELL_DONE || table->isa[i][0] == '\0';
+        for (int k = 0; k < i && !seen; k++) {
+            seen = table->cell[k].status == CELL_DONE && strcmp(table->isa[k], table->isa[i]) == 0;
+        }
+        if (!seen) {
+            size_t used = strlen(text);
+            snprintf(text + used, TABLE_SETS - used, "%s%s", used == 0 ? "" : ", ", table->isa[i]);
+        }
+    }
+}

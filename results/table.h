@@ -85,6 +85,13 @@ struct table {
 int table_read(struct error *err, const char *path, struct table **table);
 void table_free(struct table *table); /* NULL is fine */
 
+/* Computing time of all cells, seconds. */
+double table_seconds(const struct table *table);
+
+/* The instruction sets of the done cells, "avx512" or "avx2, avx512"; "" if none is known. */
+enum { TABLE_SETS = 256 };
+void table_instruction_sets(const struct table *table, char text[TABLE_SETS]);
+
 const char *table_probe_name(enum table_probe probe); /* "weight spectral norm" */
 
 #endif
