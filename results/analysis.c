@@ -32,26 +32,7 @@ cleanup:
     return status;
 }
 
-static void fill_response(const struct analysis *analysis, enum response response, int quantizer,
-                          double *out)
-{
-    for (int i = 0; i < analysis->table->cells; i++) {
-        out[i] = effects_value(analysis->effects, i, response, quantizer, analysis->checkpoint);
-    }
-}
-
 /* ── Exploratory effects ── */
-
-static bool of_fraction(const struct design *design, int setting)
-{
-    const struct fraction *fraction = &design->fraction;
-    for (int i = 0; design->has_fraction && i < fraction->settings; i++) {
-        if (fraction->setting[i] == setting) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* Is the factor's main effect under the primary quantizer confirmatory? */
 static bool has_claim(enum recipe factor)
@@ -72,17 +53,14 @@ static int list_contrasts(const struct analysis *analysis, bool primary, struct 
             continue;
         }
         if (out != NULL) {
-            char low[32], high[32];
-            recipe_level(fraction->factor[f], fraction->low[f], low);
-            recipe_level(fraction->factor[f], fraction->high[f], high);
-            snprintf(out[count].contrast, sizeof out[count].contrast, "%s %s \xe2\x88\x92 %s",
-                     recipe_name(fraction->factor[f]), high, low);
+            recipe_contrast(fraction->factor[f], fraction->high[f], fraction->low[f],
+                            out[count].contrast);
             weights_main(&out[count].weights, fraction, f);
         }
         count++;
     }
     for (int s = 0; analysis->effects->base == 0 && s < analysis->effects->settings; s++) {
-        if (s == 0 || of_fraction(design, s) ||
+        if (s == 0 || design_in_fraction(design, s) ||
             (design->setting[s].changed & 1u << RECIPE_TOKENS) != 0) {
             continue;
         }
@@ -127,7 +105,7 @@ static int explore(struct error *err, struct analysis *analysis)
     for (int q = 0; q < table->quantizers; q++) {
         struct exploratory *list = analysis->exploratory + analysis->exploratories;
         int count = list_contrasts(analysis, q == analysis->quantizer, list);
-        fill_response(analysis, RESPONSE_LOG_KL, q, y);
+        effects_values(analysis->effects, RESPONSE_LOG_KL, q, analysis->checkpoint, y);
         for (int i = 0; i < count; i++) {
             list[i].quantizer = q;
             list[i].effect =
@@ -191,8 +169,9 @@ static int compute(struct error *err, struct analysis *analysis, double alpha)
 {
     int status = STATUS_OK;
     int outside = 0;
-    fill_response(analysis, RESPONSE_LOG_KL, analysis->quantizer, analysis->log_kl);
-    fill_response(analysis, RESPONSE_LOSS, 0, analysis->loss);
+    effects_values(analysis->effects, RESPONSE_LOG_KL, analysis->quantizer, analysis->checkpoint,
+                   analysis->log_kl);
+    effects_values(analysis->effects, RESPONSE_LOSS, 0, analysis->checkpoint, analysis->loss);
     TRY(matching_residuals(err, analysis->design, analysis->log_kl, analysis->loss,
                            analysis->matched, &outside));
     TRY(claims_of(err, analysis->design, analysis->log_kl, analysis->loss, alpha,

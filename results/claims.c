@@ -283,9 +283,6 @@ static void judge_scale(const struct evidence *evidence, struct claim *claim)
 
 /* ── All ── */
 
-static const struct contrast NO_CONTRAST = {
-    .interval = {NAN, NAN, NAN, 0}, .se = NAN, .t = NAN, .p = NAN};
-
 static int find_evidence(struct error *err, struct evidence *evidence)
 {
     int status = STATUS_OK;
@@ -321,7 +318,7 @@ int claims_of(struct error *err, const struct design *design, const double *y, c
         struct claim *claim = &claims->claim[h];
         claim->hypothesis = (enum hypothesis)h;
         claim->delta = hypothesis_delta(claim->hypothesis);
-        claim->effect = claim->matched = claim->worst = NO_CONTRAST;
+        claim->effect = claim->matched = claim->worst = contrast_none;
         claim->detectable = claim->decades = claim->size_p = NAN;
         if (h == H5) {
             judge_scale(&evidence, claim);

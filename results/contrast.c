@@ -45,10 +45,8 @@ static struct blocks blocks_of(const struct design *design, const double *y,
     return blocks;
 }
 
-static struct contrast contrast_empty(void)
-{
-    return (struct contrast){.interval = {NAN, NAN, NAN, 0}, .se = NAN, .t = NAN, .p = NAN};
-}
+const struct contrast contrast_none = {
+    .interval = {NAN, NAN, NAN, 0}, .se = NAN, .t = NAN, .p = NAN};
 
 static void count_blocks(struct contrast *contrast, const struct blocks *blocks)
 {
@@ -78,7 +76,7 @@ static void finish(struct contrast *contrast, double estimate, double se, int df
 struct contrast contrast_of(const struct design *design, const double *y,
                             const struct weights *weights, int size, double alpha)
 {
-    struct contrast contrast = contrast_empty();
+    struct contrast contrast = contrast_none;
     double squares = 0, means = 0, inverses = 0;
     int df = 0;
     for (int s = 0; s < design->effects->sizes; s++) {
@@ -101,7 +99,7 @@ struct contrast contrast_of(const struct design *design, const double *y,
 struct contrast contrast_slope(const struct design *design, const double *y,
                                const int *setting_of_size, double alpha)
 {
-    struct contrast contrast = contrast_empty();
+    struct contrast contrast = contrast_none;
     const struct effects *effects = design->effects;
     double squares = 0;
     int df = 0;

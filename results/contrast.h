@@ -27,6 +27,9 @@ struct contrast {
     int incomplete;           /* blocks left out because a cell is missing or has no finite value */
 };
 
+/* No block has a value. */
+extern const struct contrast contrast_none;
+
 /* Of y (one value per cell of the table, NaN: none) with confidence 1 − alpha; `size`: EFFECTS_ALL_SIZES or one size, then with
  * the variance and df of all sizes (pooled). */
 struct contrast contrast_of(const struct design *design, const double *y,

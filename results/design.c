@@ -226,3 +226,11 @@ void recipe_level(enum recipe recipe, double value, char text[32])
         snprintf(text, 32, "%.4g", value);
     }
 }
+
+void recipe_contrast(enum recipe recipe, double level, double less, char text[96])
+{
+    char one[32], two[32];
+    recipe_level(recipe, level, one);
+    recipe_level(recipe, less, two);
+    snprintf(text, 96, "%s %s − %s", recipe_name(recipe), one, two);
+}

@@ -78,11 +78,17 @@ void design_free(struct design *design); /* NULL is fine */
 /* Does each setting of the fraction have a cell at this size? Others (a size with the base alone) are no part of it. */
 bool fraction_at_size(const struct design *design, const struct fraction *fraction, int size);
 
+/* Is the setting one of the fraction's? */
+bool design_in_fraction(const struct design *design, int setting);
+
 /* The table's cell, −1: none. */
 int design_cell(const struct design *design, int setting, int size, int seed);
 
 /* "total decay", "weight decay" …, and a level as a reader knows it: "0.005", "none", "fp16", "0.333 η*". */
 const char *recipe_name(enum recipe recipe);
 void recipe_level(enum recipe recipe, double value, char text[32]);
+
+/* "total decay 0.005 − 0.5" */
+void recipe_contrast(enum recipe recipe, double level, double less, char text[96]);
 
 #endif

@@ -198,6 +198,15 @@ cleanup:
     return status;
 }
 
+bool design_in_fraction(const struct design *design, int setting)
+{
+    bool found = false;
+    for (int i = 0; design->has_fraction && i < design->fraction.settings; i++) {
+        found |= design->fraction.setting[i] == setting;
+    }
+    return found;
+}
+
 bool fraction_saturated(const struct fraction *fraction)
 {
     return fraction->settings ==

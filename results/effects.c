@@ -285,6 +285,14 @@ double effects_value(const struct effects *effects, int cell, enum response resp
     return value;
 }
 
+void effects_values(const struct effects *effects, enum response response, int quantizer,
+                    int checkpoint, double *out)
+{
+    for (int i = 0; i < effects->table->cells; i++) {
+        out[i] = effects_value(effects, i, response, quantizer, checkpoint);
+    }
+}
+
 /* Running mean and sum of squared deviations (Welford). */
 struct sample {
     int n;

@@ -89,6 +89,10 @@ int effects_count(const struct effects *effects, enum cell_status status);
 double effects_value(const struct effects *effects, int cell, enum response response, int quantizer,
                      int checkpoint);
 
+/* Of all cells, into out (cells). */
+void effects_values(const struct effects *effects, enum response response, int quantizer,
+                    int checkpoint, double *out);
+
 /* Effect of `setting` against the base: the mean over sizes of each size's mean paired difference d. With n_s pairs in
  * size s, S sizes and the pooled variance s² = ΣΣ(d − d̄_s)² / Σ(n_s − 1),
  *

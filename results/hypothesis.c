@@ -112,14 +112,6 @@ static bool is_named(enum recipe recipe, double value)
     return false;
 }
 
-static void describe(enum recipe recipe, double worse, double better, char contrast[96])
-{
-    char one[32], two[32];
-    recipe_level(recipe, worse, one);
-    recipe_level(recipe, better, two);
-    snprintf(contrast, 96, "%s %s − %s", recipe_name(recipe), one, two);
-}
-
 static int factor_in(const struct design *design, enum recipe recipe)
 {
     for (int f = 0; design->has_fraction && f < design->fraction.factors; f++) {
@@ -145,7 +137,7 @@ static bool from_fraction(const struct design *design, enum hypothesis hypothesi
     const struct fraction *fraction = &design->fraction;
     int sign = direction(fraction, f);
     const double level[2] = {fraction->low[f], fraction->high[f]};
-    describe(fraction->factor[f], level[sign > 0], level[sign <= 0], contrast);
+    recipe_contrast(fraction->factor[f], level[sign > 0], level[sign <= 0], contrast);
     if (sign == 0) {
         snprintf(reason, 160, "the study compares %s, which the claim is not about", contrast);
         return false;
@@ -223,7 +215,7 @@ static bool from_pair(const struct design *design, enum recipe recipe, struct we
     int worse = best.worse ? best.setting : control;
     int better = best.worse ? control : best.setting;
     weights_pair(weights, worse, better);
-    describe(recipe, setting[worse].value[recipe], setting[better].value[recipe], contrast);
+    recipe_contrast(recipe, setting[worse].value[recipe], setting[better].value[recipe], contrast);
     return true;
 }
 

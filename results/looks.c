@@ -45,11 +45,8 @@ static int find_claims(struct error *err, const struct table *table, double alph
     TRY(analysis_quantizer(err, table, NULL, &quantizer));
     TRY(effects_open(err, table, &effects));
     TRY(design_open(err, effects, &design));
-    for (int i = 0; i < table->cells; i++) {
-        const int last = table->checkpoints - 1;
-        y[i] = effects_value(effects, i, RESPONSE_LOG_KL, quantizer, last);
-        loss[i] = effects_value(effects, i, RESPONSE_LOSS, 0, last);
-    }
+    effects_values(effects, RESPONSE_LOG_KL, quantizer, table->checkpoints - 1, y);
+    effects_values(effects, RESPONSE_LOSS, 0, table->checkpoints - 1, loss);
     TRY(claims_of(err, design, y, loss, alpha, claims));
 cleanup:
     design_free(design);

@@ -196,11 +196,7 @@ int mechanism_of(struct error *err, const struct design *design, const double *y
         struct weights weights;
         char reason[160];
         mechanism[i] = (struct mechanism){
-            .ratio = {.interval = {NAN, NAN, NAN, 0}, .se = NAN, .t = NAN, .p = NAN},
-            .r = NAN,
-            .r_low = NAN,
-            .r_high = NAN,
-            .r_p = NAN};
+            .ratio = contrast_none, .r = NAN, .r_low = NAN, .r_high = NAN, .r_p = NAN};
         if (table->probe[i] == NULL) {
             continue;
         }

@@ -103,6 +103,26 @@ cleanup:
     return status;
 }
 
+int netcdf_read_text(struct error *err, int id, const char *path, const char *name, char **text)
+{
+    int status = STATUS_OK;
+    nc_type type = NC_NAT;
+    size_t length = 0;
+    char *read = NULL;
+    *text = NULL;
+    if (nc_inq_att(id, NC_GLOBAL, name, &type, &length) != NC_NOERR || type != NC_CHAR) {
+        goto cleanup;
+    }
+    read = calloc(length + 1, 1);
+    CHECK(err, read != NULL, STATUS_FAILED, "%s: out of memory for attribute \"%s\"", path, name);
+    NETCDF(err, path, name, nc_get_att_text(id, NC_GLOBAL, name, read));
+    *text = read;
+    read = NULL;
+cleanup:
+    free(read);
+    return status;
+}
+
 int netcdf_length(struct error *err, int id, const char *path, const char *name, size_t *length)
 {
     int status = STATUS_OK;

@@ -28,6 +28,9 @@ int netcdf_put_text(struct error *err, int id, const char *path, int varid, cons
 int netcdf_get_text(struct error *err, int id, const char *path, const char *name, bool needed,
                     char *out, size_t size);
 
+/* The same of any length, malloc'ed; *text is NULL if there is no such text. */
+int netcdf_read_text(struct error *err, int id, const char *path, const char *name, char **text);
+
 /* Length of dimension `name`. */
 int netcdf_length(struct error *err, int id, const char *path, const char *name, size_t *length);
 

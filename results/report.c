@@ -209,18 +209,12 @@ cleanup:
 
 int report_next(const struct report *report, int setting)
 {
-    const struct design *design = report->analysis->design;
-    const struct fraction *fraction = &design->fraction;
-    for (int s = setting + 1; s < report->effects->settings; s++) {
-        bool averaged = false;
-        for (int i = 0; design->has_fraction && !report->full && i < fraction->settings; i++) {
-            averaged |= fraction->setting[i] == s;
-        }
-        if (!averaged) {
-            return s;
-        }
+    setting++;
+    while (!report->full && setting < report->effects->settings &&
+           design_in_fraction(report->analysis->design, setting)) {
+        setting++;
     }
-    return report->effects->settings;
+    return setting < report->effects->settings ? setting : report->effects->settings;
 }
 
 static int print_answer(struct error *err, const struct report *report)

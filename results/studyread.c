@@ -404,21 +404,10 @@ int studyread_attribute(struct error *err, const struct studyread *study, const 
                         char **text)
 {
     int status = STATUS_OK;
-    char *got = NULL;
-    nc_type type = NC_NAT;
-    size_t length = 0;
-    int code = nc_inq_att(study->variables.file, NC_GLOBAL, name, &type, &length);
-    bool there = code == NC_NOERR && type == NC_CHAR;
-    got = calloc((there ? length : 0) + 1, 1);
-    CHECK(err, got != NULL, STATUS_FAILED, "%s: out of memory for attribute \"%s\"", study->path,
+    TRY(netcdf_read_text(err, study->variables.file, study->path, name, text));
+    *text = *text != NULL ? *text : calloc(1, 1); /* a missing one is empty */
+    CHECK(err, *text != NULL, STATUS_FAILED, "%s: out of memory for attribute \"%s\"", study->path,
           name);
-    if (there) {
-        NETCDF(err, study->path, name,
-               nc_get_att_text(study->variables.file, NC_GLOBAL, name, got));
-    }
-    *text = got;
-    got = NULL;
 cleanup:
-    free(got);
     return status;
 }

@@ -7,26 +7,6 @@
 
 #include "results/netcdf_io.h"
 
-/* A global text of any length; NULL if there is none. */
-static int read_attribute(struct error *err, int id, const char *path, const char *name, char **out)
-{
-    int status = STATUS_OK;
-    nc_type type = NC_NAT;
-    size_t length = 0;
-    char *text = NULL;
-    if (nc_inq_att(id, NC_GLOBAL, name, &type, &length) != NC_NOERR || type != NC_CHAR) {
-        goto cleanup;
-    }
-    text = calloc(length + 1, 1);
-    CHECK(err, text != NULL, STATUS_FAILED, "%s: out of memory for attribute \"%s\"", path, name);
-    NETCDF(err, path, name, nc_get_att_text(id, NC_GLOBAL, name, text));
-    *out = text;
-    text = NULL;
-cleanup:
-    free(text);
-    return status;
-}
-
 static int compare_texts(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -89,7 +69,7 @@ int table_read_facts(struct error *err, int id, const char *path, struct table *
         if (f == TABLE_CPUS || f == TABLE_HOSTS) {
             TRY(read_distinct(err, id, path, names[f], table, &table->fact[f]));
         } else {
-            TRY(read_attribute(err, id, path, names[f], &table->fact[f]));
+            TRY(netcdf_read_text(err, id, path, names[f], &table->fact[f]));
         }
     }
 cleanup:
