@@ -235,14 +235,9 @@ void analysis_free(struct analysis *analysis)
 
 /* ── The answer in words ── */
 
-/* "61 % [55, 67]" */
 static struct text percent(const struct interval *share)
 {
-    struct text text;
-    snprintf(text.s, sizeof text.s, "%.24s %% [%.24s, %.24s]",
-             text_fixed(100 * share->estimate, 0, false).s,
-             text_fixed(100 * share->low, 0, false).s, text_fixed(100 * share->high, 0, false).s);
-    return text;
+    return text_share(share->estimate, share->low, share->high);
 }
 
 static void say_shares(const struct analysis *analysis, char *text, size_t size)

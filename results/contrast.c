@@ -4,19 +4,13 @@
 
 #include <gsl/gsl_cdf.h>
 
+#include "results/sample.h"
+
 /* Blocks' sums of one size. */
 struct blocks {
-    int n, incomplete;
-    double mean, squares; /* Σ(x − mean)² */
+    struct sample sums;
+    int incomplete;
 };
-
-static void blocks_add(struct blocks *blocks, double x)
-{
-    blocks->n++;
-    double step = x - blocks->mean;
-    blocks->mean += step / blocks->n;
-    blocks->squares += step * (x - blocks->mean);
-}
 
 /* A block that has one of the cells counts as incomplete if it has not all values, at sizes that have all settings. */
 static struct blocks blocks_of(const struct design *design, const double *y,
@@ -34,7 +28,7 @@ static struct blocks blocks_of(const struct design *design, const double *y,
             sum += cell >= 0 ? weights->weight[i] * y[cell] : NAN;
         }
         if (any && isfinite(sum)) {
-            blocks_add(&blocks, sum);
+            sample_add(&blocks.sums, sum);
         } else {
             blocks.incomplete += any;
         }
@@ -51,11 +45,12 @@ const struct contrast contrast_none = {
 static void count_blocks(struct contrast *contrast, const struct blocks *blocks)
 {
     contrast->incomplete += blocks->incomplete;
-    if (blocks->n > 0) {
-        contrast->least =
-            contrast->sizes == 0 || blocks->n < contrast->least ? blocks->n : contrast->least;
-        contrast->most = blocks->n > contrast->most ? blocks->n : contrast->most;
-        contrast->blocks += blocks->n;
+    if (blocks->sums.n > 0) {
+        contrast->least = contrast->sizes == 0 || blocks->sums.n < contrast->least
+                              ? blocks->sums.n
+                              : contrast->least;
+        contrast->most = blocks->sums.n > contrast->most ? blocks->sums.n : contrast->most;
+        contrast->blocks += blocks->sums.n;
         contrast->sizes++;
     }
 }
@@ -81,14 +76,14 @@ struct contrast contrast_of(const struct design *design, const double *y,
     int df = 0;
     for (int s = 0; s < design->effects->sizes; s++) {
         struct blocks blocks = blocks_of(design, y, weights, s);
-        df += blocks.n > 0 ? blocks.n - 1 : 0;
-        squares += blocks.squares;
+        df += blocks.sums.n > 0 ? blocks.sums.n - 1 : 0;
+        squares += blocks.sums.squares;
         if (size != EFFECTS_ALL_SIZES && size != s) {
             continue;
         }
         count_blocks(&contrast, &blocks);
-        means += blocks.mean;
-        inverses += blocks.n > 0 ? 1.0 / blocks.n : 0;
+        means += blocks.sums.mean;
+        inverses += blocks.sums.n > 0 ? 1.0 / blocks.sums.n : 0;
     }
     double estimate = contrast.sizes > 0 ? means / contrast.sizes : NAN;
     double se = df > 0 ? sqrt(squares / df * inverses) / contrast.sizes : NAN;
@@ -115,18 +110,18 @@ struct contrast contrast_slope(const struct design *design, const double *y,
             if (pass == 0) {
                 count_blocks(&contrast, &blocks);
             }
-            if (blocks.n == 0) {
+            if (blocks.sums.n == 0) {
                 continue;
             }
             double x = log10(effects->size[s].parameters);
             if (pass == 0) {
                 x_mean += x;
-                squares += blocks.squares;
-                df += blocks.n - 1;
+                squares += blocks.sums.squares;
+                df += blocks.sums.n - 1;
             } else {
                 xx += (x - x_mean) * (x - x_mean);
-                xy += (x - x_mean) * blocks.mean;
-                error += (x - x_mean) * (x - x_mean) / blocks.n;
+                xy += (x - x_mean) * blocks.sums.mean;
+                error += (x - x_mean) * (x - x_mean) / blocks.sums.n;
             }
         }
         x_mean /= pass == 0 && contrast.sizes > 0 ? contrast.sizes : 1;

@@ -7,6 +7,8 @@
 #include <gsl/gsl_cdf.h>
 #include <gsl/gsl_fit.h>
 
+#include "results/sample.h"
+
 /* ── Grouping ── */
 
 static int check_shape(struct error *err, const struct table *table)
@@ -291,20 +293,6 @@ void effects_values(const struct effects *effects, enum response response, int q
     for (int i = 0; i < effects->table->cells; i++) {
         out[i] = effects_value(effects, i, response, quantizer, checkpoint);
     }
-}
-
-/* Running mean and sum of squared deviations (Welford). */
-struct sample {
-    int n;
-    double mean, squares;
-};
-
-static void sample_add(struct sample *sample, double x)
-{
-    sample->n++;
-    double step = x - sample->mean;
-    sample->mean += step / sample->n;
-    sample->squares += step * (x - sample->mean);
 }
 
 static struct interval interval_of(double estimate, double se, int df)

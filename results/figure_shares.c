@@ -77,16 +77,12 @@ void figure_shares(struct sketch *sketch)
     fputs("Shares of the variance of log KL: ", sketch->alt);
     for (int i = 0; i < SHARES; i++) {
         const struct interval *share = &shares->share[i];
-        char shown[64];
-        snprintf(shown, sizeof shown, "%.16s %% [%.16s, %.16s]",
-                 text_fixed(100 * share->estimate, 0, false).s,
-                 text_fixed(100 * share->low, 0, false).s,
-                 text_fixed(100 * share->high, 0, false).s);
+        const struct text shown = text_share(share->estimate, share->low, share->high);
         rectangle(script, 30 + i, 0, 100 * share->estimate, SHARES - i, 0.27, share_color[i]);
         fputs("set label ", script);
-        sketch_quote(script, shown);
+        sketch_quote(script, shown.s);
         fprintf(script, " at graph 1.05, first %d left\n", SHARES - i);
-        fprintf(sketch->alt, "%s%s %s", i == 0 ? "" : ", ", share_name((enum share)i), shown);
+        fprintf(sketch->alt, "%s%s %s", i == 0 ? "" : ", ", share_name((enum share)i), shown.s);
     }
     fputs("$shares << EOD\n", script);
     for (int i = 0; i < SHARES; i++) {

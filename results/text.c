@@ -154,6 +154,15 @@ struct text text_factor(double log_estimate, double log_low, double log_high)
     return text;
 }
 
+struct text text_share(double estimate, double low, double high)
+{
+    struct text text;
+    snprintf(text.s, sizeof text.s, "%.24s %% [%.24s, %.24s]",
+             text_fixed(100 * estimate, 0, false).s, text_fixed(100 * low, 0, false).s,
+             text_fixed(100 * high, 0, false).s);
+    return text;
+}
+
 double text_percent(double log_ratio)
 {
     return 100 * expm1(log_ratio);

@@ -37,6 +37,9 @@ struct text text_interval(double estimate, double low, double high);
  * three significant digits. */
 struct text text_factor(double log_estimate, double log_low, double log_high);
 
+/* A share of 1 with its interval, in percent: "61 % [55, 67]". */
+struct text text_share(double estimate, double low, double high);
+
 /* A relative change given as a difference of logarithms, in percent: 100·(exp(x) − 1). */
 double text_percent(double log_ratio);
 
