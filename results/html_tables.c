@@ -222,7 +222,7 @@ static void exploration(const struct page *page)
         return;
     }
     fprintf(page->out,
-            "<details><summary>Exploratory effects under the other quantizers (%d)"
+            "<details><summary>Exploratory effects (%d)"
             "</summary>\n",
             analysis->exploratories);
     page_table(
