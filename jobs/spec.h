@@ -144,8 +144,15 @@ const char *source_path(const struct data_source *source, int index);
 int spec_cells(struct error *err, const struct spec *spec, struct cell **cells, int *count);
 
 /* The study as understood, every default written out, as YAML that spec_read accepts and that gives the
- * same cells. malloc'ed text; the caller frees it. */
+ * same cells. Its paths are absolute, since it is kept in another folder than the study file. malloc'ed text; the
+ * caller frees it. */
 int spec_expanded(struct error *err, const struct spec *spec, char **text);
+
+/* The same for a file that travels to other machines: paths as the study file writes them. */
+int spec_published(struct error *err, const struct spec *spec, char **text);
+
+/* A path of spec->source as the study file writes it: relative to its folder where it lies below that. Part of `path`. */
+const char *spec_path_written(const struct spec *spec, const char *path);
 
 /* Adaptive replication: the study has so many seeds now. */
 void spec_set_seeds(struct spec *spec, int seeds);

@@ -22,6 +22,13 @@ cleanup:
     return status;
 }
 
+const char *spec_path_written(const struct spec *spec, const char *path)
+{
+    const char *slash = strrchr(spec->path, '/');
+    const size_t folder = slash ? (size_t)(slash - spec->path) + 1 : 0;
+    return path + (strncmp(path, spec->path, folder) == 0 ? folder : 0);
+}
+
 static int read_fingerprint(struct error *err, const struct yaml_field *data, char out[CELL_ID])
 {
     int status = STATUS_OK;

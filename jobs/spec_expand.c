@@ -183,14 +183,16 @@ static void put_evaluate(FILE *out, const struct cell_evaluate *evaluate)
             evaluate->calibration_windows, (unsigned long long)evaluate->calibration_seed);
 }
 
-/* Paths become absolute, since the text is kept in another folder than the study file. */
-static void put_path(FILE *out, const char *key, const char *file, const char *folder,
-                     const char *end)
+/* Absolute ones, from the current folder `here`; without it, as the study file writes them. */
+static void put_path(FILE *out, const char *key, const char *file, const struct spec *spec,
+                     const char *here, const char *end)
 {
     char resolved[PATH_MAX];
     char joined[PATH_MAX + SPEC_PATH + 1];
-    if (!realpath(file, resolved)) { /* not there yet */
-        snprintf(joined, sizeof joined, "%s%s%s", file[0] == '/' ? "" : folder,
+    if (!here) {
+        snprintf(joined, sizeof joined, "%s", spec_path_written(spec, file));
+    } else if (!realpath(file, resolved)) { /* not there yet */
+        snprintf(joined, sizeof joined, "%s%s%s", file[0] == '/' ? "" : here,
                  file[0] == '/' ? "" : "/", file);
     } else {
         snprintf(joined, sizeof joined, "%s", resolved);
@@ -200,7 +202,7 @@ static void put_path(FILE *out, const char *key, const char *file, const char *f
     fputs(end, out);
 }
 
-static void put_tasks(FILE *out, const struct spec *spec, const char *folder)
+static void put_tasks(FILE *out, const struct spec *spec, const char *here)
 {
     fputs(spec->evaluate.tasks > 0 ? "tasks:\n" : "", out);
     for (int i = 0; i < spec->evaluate.tasks; i++) {
@@ -216,9 +218,9 @@ static void put_tasks(FILE *out, const struct spec *spec, const char *folder)
             continue;
         }
         fprintf(out, ", shots: %d", task->shots);
-        put_path(out, ", path: ", source->path, folder, "");
+        put_path(out, ", path: ", source->path, spec, here, "");
         if (source->labels[0]) {
-            put_path(out, ", labels: ", source->labels, folder, "");
+            put_path(out, ", labels: ", source->labels, spec, here, "");
         }
         if (task->hash[0]) {
             fprintf(out, ", hash: \"%s\"", task->hash);
@@ -227,16 +229,16 @@ static void put_tasks(FILE *out, const struct spec *spec, const char *folder)
     }
 }
 
-static void put_data(FILE *out, const struct spec *spec, const char *folder)
+static void put_data(FILE *out, const struct spec *spec, const char *here)
 {
     const struct cell_data *data = &spec->data;
     fputs("data:\n", out);
     if (data->kind == DATA_PREPARED) {
-        put_path(out, "  prepared: ", spec->source.file[0], folder, "\n");
+        put_path(out, "  prepared: ", spec->source.file[0], spec, here, "\n");
     } else {
         fputs(data->kind == DATA_SHARDS ? "  shards:\n" : "  files:\n", out);
         for (int i = 0; i < spec->source.files; i++) {
-            put_path(out, "    - ", spec->source.file[i], folder, "\n");
+            put_path(out, "    - ", spec->source.file[i], spec, here, "\n");
         }
         if (data->kind != DATA_SHARDS) {
             fprintf(out, "  cleaning: %s\n", data->cleaning);
@@ -246,7 +248,7 @@ static void put_data(FILE *out, const struct spec *spec, const char *folder)
     }
     if (data->kind == DATA_SENTENCEPIECE) {
         fputs("  tokenizer: sentencepiece\n", out);
-        put_path(out, "  tokenizer_model: ", spec->source.tokenizer, folder, "\n");
+        put_path(out, "  tokenizer_model: ", spec->source.tokenizer, spec, here, "\n");
     }
     if (data->kind != DATA_BYTES && data->vocabulary > 0) {
         fprintf(out, "  vocabulary: %d\n", data->vocabulary);
@@ -271,7 +273,7 @@ static void put_run(FILE *out, const struct spec_run *run)
     fputs("}\n", out);
 }
 
-static void put_all(FILE *out, const struct spec *spec, const char *folder)
+static void put_all(FILE *out, const struct spec *spec, const char *here)
 {
     fputs("name: ", out);
     put_string(out, spec->name);
@@ -293,25 +295,21 @@ static void put_all(FILE *out, const struct spec *spec, const char *folder)
     put_seeds(out, spec);
     put_train(out, spec);
     put_evaluate(out, &spec->evaluate);
-    put_tasks(out, spec, folder);
-    put_data(out, spec, folder);
+    put_tasks(out, spec, here);
+    put_data(out, spec, here);
     put_run(out, &spec->run);
     if (spec->shard.count > 1) {
         fprintf(out, "shard: %d/%d\n", spec->shard.index, spec->shard.count);
     }
 }
 
-int spec_expanded(struct error *err, const struct spec *spec, char **text)
+static int write_all(struct error *err, const struct spec *spec, const char *here, char **text)
 {
     int status = STATUS_OK;
     size_t length = 0;
-    char folder[PATH_MAX];
-    *text = NULL;
-    CHECK(err, getcwd(folder, sizeof folder), STATUS_FAILED,
-          "%s: the current folder has no path; run from another one", spec->path);
     FILE *out = open_memstream(text, &length);
     CHECK(err, out, STATUS_FAILED, "%s: out of memory", spec->path);
-    put_all(out, spec, folder);
+    put_all(out, spec, here);
     bool failed = ferror(out) != 0;
     failed = fclose(out) != 0 || failed;
     if (failed) {
@@ -321,4 +319,22 @@ int spec_expanded(struct error *err, const struct spec *spec, char **text)
     }
 cleanup:
     return status;
+}
+
+int spec_expanded(struct error *err, const struct spec *spec, char **text)
+{
+    int status = STATUS_OK;
+    char here[PATH_MAX];
+    *text = NULL;
+    CHECK(err, getcwd(here, sizeof here), STATUS_FAILED,
+          "%s: the current folder has no path; run from another one", spec->path);
+    TRY(write_all(err, spec, here, text));
+cleanup:
+    return status;
+}
+
+int spec_published(struct error *err, const struct spec *spec, char **text)
+{
+    *text = NULL;
+    return write_all(err, spec, NULL, text);
 }

@@ -25,7 +25,7 @@ static char *data_files(const struct spec *spec)
     char *files = calloc(size, 1);
     for (int i = 0; files != NULL && i < spec->source.files; i++) {
         strcat(files, i > 0 ? ", " : "");
-        strcat(files, spec->source.file[i]);
+        strcat(files, spec_path_written(spec, spec->source.file[i]));
     }
     return files;
 }
@@ -79,7 +79,7 @@ static int put_globals(struct error *err, const struct studyfile *study, const s
     snprintf(source, sizeof source, "ptqscale %s, commit %s", version_string(), version_commit());
     CHECK(err, files != NULL, STATUS_FAILED, "%s: out of memory", rundir_path(dir));
     TRY(rundir_history(err, dir, NULL, &history));
-    TRY(spec_expanded(err, spec, &expanded));
+    TRY(spec_published(err, spec, &expanded));
     const char *jobs = rundir_jobs(dir);
     const char *const text[][2] = {
         {"Conventions", "CF-1.10, ACDD-1.3"},

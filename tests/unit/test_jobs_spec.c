@@ -535,6 +535,47 @@ static void expansion(void **state)
     }
 }
 
+static void expect_published(struct spec *spec, const char *wanted)
+{
+    struct error err = {0};
+    char *expanded = NULL, *published = NULL;
+    assert_int_equal(spec_published(&err, spec, &published), STATUS_OK);
+    if (!strstr(published, wanted)) {
+        fail_msg("no %s in\n%s", wanted, published);
+    }
+    assert_int_equal(spec_expanded(&err, spec, &expanded), STATUS_OK);
+    assert_non_null(strstr(expanded, "    - \"/"));
+    free(published);
+    free(expanded);
+    spec_free(spec);
+}
+
+/* What study.nc says of the text names no folder that the study file does not name. */
+static void published(void **state)
+{
+    (void)state;
+    char here[1024], path[1100];
+    struct error err = {0};
+    struct spec *spec = NULL;
+    snprintf(path, sizeof path, "%s/jobs/quick.yaml", PTQSCALE_SOURCE_DIR);
+    assert_int_equal(spec_read(&err, path, &spec), STATUS_OK);
+    expect_published(spec, "    - \"../data/gcide.dict.dz\"\n");
+    assert_non_null(getcwd(here, sizeof here));
+    snprintf(path, sizeof path, "%s/jobs", PTQSCALE_SOURCE_DIR);
+    const char *const places[][2] = {{PTQSCALE_SOURCE_DIR, "jobs/quick.yaml"},
+                                     {path, "quick.yaml"}};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(chdir(places[i][0]), 0);
+        assert_int_equal(spec_read(&err, places[i][1], &spec), STATUS_OK);
+        expect_published(spec, "    - \"../data/gcide.dict.dz\"\n");
+    }
+    assert_int_equal(chdir(here), 0);
+    expect_published(fixture_study("sizes: [{layers: 2, d_model: 16, heads: 2, context: 32, "
+                                   "learning_rate: 8.0e-3}]\ndata: {files: [/texts/text.txt]}\n"
+                                   "base: {tokens: 65536}\nseeds: 1\n"),
+                     "    - \"/texts/text.txt\"\n");
+}
+
 static void write_file(const char *path, const char *text)
 {
     FILE *file = fopen(path, "w");
@@ -616,6 +657,7 @@ int main(void)
         cmocka_unit_test(fractional_has_resolution_five),
         cmocka_unit_test(cells_beside_a_design),
         cmocka_unit_test(expansion),
+        cmocka_unit_test(published),
         cmocka_unit_test(fingerprint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
