@@ -297,6 +297,20 @@ static void say_verdicts(const struct analysis *analysis, char *text, size_t siz
     }
 }
 
+const char *analysis_no_shares(const struct analysis *analysis)
+{
+    if (!analysis->design->has_fraction) {
+        return "This study has effects, but no shares of the variance: those need the balanced "
+               "design fractional.";
+    }
+    if (!fraction_saturated(&analysis->design->fraction)) {
+        return "No shares of the variance: they need the half fraction (design fractional); in a "
+               "full factorial, interactions of three factors would pass for seed noise.";
+    }
+    return "No shares of the variance: they need the fraction's runs at two sizes with two seeds, "
+           "and too few are finished.";
+}
+
 void analysis_headline(const struct analysis *analysis, char text[1024])
 {
     const int open = effects_count(analysis->effects, CELL_PENDING) +
@@ -310,14 +324,8 @@ void analysis_headline(const struct analysis *analysis, char text[1024])
     }
     if (analysis->has_shares) {
         say_shares(analysis, text + used, 1024 - used);
-    } else if (analysis->design->has_fraction && fraction_saturated(&analysis->design->fraction)) {
-        snprintf(text + used, 1024 - used,
-                 "No shares of the variance: they need the fraction's runs at two sizes with two "
-                 "seeds.");
     } else {
-        snprintf(text + used, 1024 - used,
-                 "This study has effects, but no shares of the variance: those need the balanced "
-                 "design fractional.");
+        snprintf(text + used, 1024 - used, "%s", analysis_no_shares(analysis));
     }
     used = strlen(text);
     say_verdicts(analysis, text + used, 1024 - used);

@@ -62,6 +62,9 @@ void analysis_free(struct analysis *analysis); /* NULL is fine */
 int analysis_quantizer(struct error *err, const struct table *table, const char *name,
                        int *quantizer);
 
+/* Why there are no shares (has_shares is false), in a sentence. */
+const char *analysis_no_shares(const struct analysis *analysis);
+
 /* The answer in one or two sentences: does scale or optimization explain the degradation, by how much, how sure. */
 void analysis_headline(const struct analysis *analysis, char text[1024]);
 

@@ -12,15 +12,6 @@ static void rectangle(FILE *script, int id, double x0, double x1, double y, doub
             id, x0, y - half, x1, y + half, color, "noborder");
 }
 
-static const char *why_none(const struct analysis *analysis)
-{
-    if (!analysis->design->has_fraction) {
-        return "Shares of variance come from a balanced fraction only (design: fractional); this "
-               "study has none.";
-    }
-    return "The balanced fraction has too few finished cells for shares of variance.";
-}
-
 /* Parts of the whole on one strip: negative estimates have no length there. */
 static void draw_strip(FILE *script, const struct shares *shares)
 {
@@ -53,7 +44,7 @@ void figure_shares(struct sketch *sketch)
     FILE *script = sketch->script;
     struct extent extent = {0, 1};
     if (!analysis->has_shares || isnan(shares->share[SHARE_SCALE].estimate)) {
-        snprintf(sketch->absent, sizeof sketch->absent, "%s", why_none(analysis));
+        snprintf(sketch->absent, sizeof sketch->absent, "%s", analysis_no_shares(analysis));
         return;
     }
     sketch_begin(sketch, 480, 250);

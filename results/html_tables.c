@@ -169,9 +169,7 @@ static void variance(const struct page *page)
     const struct analysis *analysis = page->analysis;
     const struct anova *anova = &analysis->anova;
     if (!analysis->has_shares) {
-        page_paragraph(page, "none",
-                       "No analysis of variance: it needs the balanced fraction, with finished "
-                       "cells.");
+        page_paragraph(page, "none", analysis_no_shares(analysis));
         return;
     }
     char caption[256];

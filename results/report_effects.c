@@ -158,7 +158,8 @@ cleanup:
 
 /* ── Slopes ── */
 
-/* One row of the table of slopes; false if there is nothing to fit. */
+/* One row of the table of slopes; false if there is nothing to fit. The full model's loss is the same for all quantizers:
+ * only the main table has it. */
 static bool add_slope(struct text_table *columns, const struct report *report, int quantizer)
 {
     const struct effects *effects = report->effects;
@@ -178,7 +179,9 @@ static bool add_slope(struct text_table *columns, const struct report *report, i
                    : sign < 0          ? "shrinks"
                                        : "undecided");
     text_table_add(columns, "%s", report_milli_interval(&delta.interval).s);
-    text_table_add(columns, "%s", report_milli_interval(&loss.interval).s);
+    if (quantizer == report->quantizer) {
+        text_table_add(columns, "%s", report_milli_interval(&loss.interval).s);
+    }
     text_table_add(columns, "%d", kl.cells);
     return true;
 }
@@ -188,20 +191,18 @@ static int print_slopes(struct error *err, const struct report *report, bool oth
     int status = STATUS_OK;
     struct text_table *columns = NULL;
     int rows = 0;
-    TRY(text_table_open(err, "lrlrrr", 2, &columns));
-    static const char *const head[] = {"",
-                                       "KL [95 %]",
-                                       "",
-                                       REPORT_DELTA "loss,",
-                                       "loss,",
-                                       "",
-                                       "quantizer",
-                                       "times",
-                                       "degradation",
-                                       REPORT_UNIT " [95 %]",
-                                       REPORT_UNIT " [95 %]",
-                                       "cells"};
-    TEXT_ADD_HEAD(columns, head);
+    TRY(text_table_open(err, others ? "lrlrr" : "lrlrrr", 2, &columns));
+    static const char *const names[2][6] = {
+        {"", "KL [95 %]", "", REPORT_DELTA "loss,", "loss,", ""},
+        {"quantizer", "times", "degradation", REPORT_UNIT " [95 %]", REPORT_UNIT " [95 %]",
+         "cells"}};
+    for (int line = 0; line < 2; line++) {
+        for (int i = 0; i < 6; i++) {
+            if (!others || i != 4) {
+                text_table_add(columns, "%s", names[line][i]);
+            }
+        }
+    }
     for (int q = 0; q < report->table->quantizers; q++) {
         if (others != (q == report->quantizer)) {
             rows += add_slope(columns, report, q);

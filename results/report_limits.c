@@ -248,21 +248,8 @@ static void say_always(const struct report *report)
             "the top are simultaneous.",
             intervals, text_fixed(0.05 * intervals, 1, false).s);
     }
-    if (!report->analysis->design->has_fraction) {
-        text_say(
-            report->out, LEAD,
-            "Shares of variance (scale, optimization, interaction, seed noise) need the balanced "
-            "design \"fractional\"; this one is \"%s\".",
-            report->table->design);
-    } else if (!report->analysis->has_shares) {
-        text_wrap(
-            report->out, LEAD,
-            fraction_saturated(&report->analysis->design->fraction)
-                ? "Shares of variance need the fraction's runs at two sizes with two seeds: too "
-                  "few "
-                  "are finished."
-                : "Shares of variance need the half fraction (design \"fractional\"): in a full "
-                  "factorial, interactions of three factors would pass for seed noise.");
+    if (!report->analysis->has_shares) {
+        text_wrap(report->out, LEAD, analysis_no_shares(report->analysis));
     }
     text_wrap(report->out, LEAD,
               "Effects are averages over the sizes of this study, on this text; nothing here "

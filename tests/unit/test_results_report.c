@@ -156,7 +156,7 @@ static void test_complete_study(void **state)
     assert_has(limits,
                "500 k tokens, so tokens per parameter run from 500 (size0) to 5.00 (size2)");
     assert_has(limits, "Few seeds: at most 3 per size");
-    assert_has(limits, "this one is \"one_at_a_time\"");
+    assert_has(limits, "no shares of the variance: those need the balanced design fractional");
     assert_lacks(limits, "instruction sets");
     free(limits);
     free(text);
