@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Is the committed reference study what README and jobs/reference.yaml say of it?
+
+    test_reference.py PROGRAM [--reproduce CELL]
+
+README's tables are compared with the numbers in results/reference.nc, the study file with the one inside, and what
+`ptqscale report` says of the file with its own group /analysis. With --reproduce, the cell is trained again; on another
+instruction set, or with other libraries, that is refused and nothing is compared. One line per fault; exit status 1 if there
+is any.
+"""
+import math
+import os
+import re
+import subprocess
+import sys
+
+import netCDF4
+import numpy as np
+
+FILE, STUDY, README = "results/reference.nc", "jobs/reference.yaml", "README.md"
+NUMBER = r"[+−]?[\d.,]+"
+PARTS = {"optimization choices": "optimization", "scale": "scale", "scale × optimization": "scale × optimization",
+         "seed noise": "seed"}
+VERDICTS = {"contradicted_opposite": "contradicted: the opposite", "contradicted_negligible": "contradicted: negligible"}
+
+
+faults = []
+
+
+def check(condition, text):
+    if not condition:
+        faults.append(text)
+
+
+def number(text):
+    return float(text.replace("−", "-").replace("+", "").replace(",", ""))
+
+
+def shown(text, value):
+    """Is `value` what `text` says, to its digits?"""
+    digits = len(text.partition(".")[2])
+    return abs(number(text) - value) <= 0.500001 * 10 ** -digits
+
+
+def rows(readme):
+    """Cells of all table rows of the section with the answer."""
+    section = readme.partition("\n## The current answer\n")[2].partition("\n## ")[0]
+    return section, [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines()
+                     if line.startswith("|")]
+
+
+def triple(text):
+    found = re.search(rf"({NUMBER}) ?%? \[({NUMBER}), ({NUMBER})\]", text)
+    return found.groups() if found else None
+
+
+def check_triple(what, text, values):
+    found = triple(text)
+    check(found and all(shown(t, v) for t, v in zip(found, values)),
+          f"{README}: {what}: {text!r} where {FILE} has {[round(float(v), 3) for v in values]}")
+
+
+def check_shares(answer, table):
+    names = list(answer["share"][:])
+    seen = 0
+    for row in table:
+        if row[0] in PARTS:
+            i = names.index(PARTS[row[0]])
+            check_triple(row[0], row[1], [100 * float(answer["share_estimate" + end][i]) for end in ("", "_low", "_high")])
+            seen += 1
+    check(seen == 4, f"{README}: {seen} shares instead of 4")
+
+
+def check_claims(answer, table):
+    names = list(answer["hypothesis"][:])
+    flags = dict(zip(np.atleast_1d(answer["verdict"].flag_values).tolist(), answer["verdict"].flag_meanings.split()))
+    seen = 0
+    for row in table:
+        name = row[0].partition(":")[0]
+        if name == "6":
+            i = list(answer["fraction"][:]).index(0.25)
+            check_triple("claim 6", row[1], [float(answer["early_rho" + end][i]) for end in ("", "_low", "_high")])
+            check(row[3] == ("supported" if answer.early_supported == "yes" else "not supported"), f"claim 6 is {row[3]!r}")
+        if name not in names:
+            continue
+        seen += 1
+        i = names.index(name)
+        for cell, prefix in ((row[1], "effect"), (row[2], "matched_effect")):
+            if not cell:
+                continue
+            values = [math.exp(float(answer[prefix + end][i])) for end in ("", "_low", "_high")]
+            check_triple(f"claim {name}", cell, values if "×" in cell else [100 * (value - 1) for value in values])
+        verdict = flags[int(answer["verdict"][i])]
+        check(row[3] == VERDICTS.get(verdict, verdict.replace("_", " ")),
+              f"{README}: claim {name} is {row[3]!r}, but {FILE} has {verdict}")
+    check(seen == len(names), f"{README}: {seen} of {len(names)} claims")
+
+
+def check_provenance(ds, readme):
+    with open(STUDY, encoding="utf-8") as file:
+        check(ds.study_file == file.read(), f"{STUDY} is not the study file in {FILE}")
+    check(ds.corpus_files == "../data/gcide.dict.dz", f"{FILE} names {ds.corpus_files}")
+    check("\"/" not in ds.study_expanded, f"{FILE}: an absolute path in study_expanded")
+    commits = set(ds["commit"][:])
+    check(len(commits) == 1 and next(iter(commits))[:7] in readme, f"{README} does not name the commit {commits}")
+    check(os.path.getsize(FILE) <= 20e6, f"{FILE} is larger than 20 MB")
+    check((ds["status"][:] == ds["status"].flag_values[ds["status"].flag_meanings.split().index("done")]).all(),
+          f"{FILE}: not all cells are done")
+
+
+def check_report(program, ds):
+    run = subprocess.run([program, "report", FILE, "--no-html"], capture_output=True, text=True)
+    check(run.returncode == 0, f"report: exit {run.returncode}: {run.stderr}")
+    check(ds["analysis"].headline in " ".join(run.stdout.split()), "report has another headline than the file")
+
+
+def check_again(program, cell):
+    run = subprocess.run([program, "reproduce", FILE, STUDY, "--cell", cell], capture_output=True, text=True)
+    output = run.stdout + run.stderr
+    if run.returncode == 1 and "--any-isa" in output:
+        print(f"not reproduced, since it was another machine: {output}")
+    else:
+        check(run.returncode == 0 and "the same" in output, f"reproduce: exit {run.returncode}: {output}")
+
+
+def main():
+    if len(sys.argv) not in (2, 4):
+        sys.exit(__doc__)
+    program = sys.argv[1]
+    with open(README, encoding="utf-8") as file:
+        readme = file.read()
+    section, table = rows(readme)
+    with netCDF4.Dataset(FILE) as ds:
+        check_shares(ds["analysis"], table)
+        check_claims(ds["analysis"], table)
+        check_provenance(ds, section)
+        check_report(program, ds)
+    if len(sys.argv) == 4:
+        check_again(program, sys.argv[3])
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    print("the reference study is what README says" if not faults else f"{len(faults)} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
