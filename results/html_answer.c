@@ -25,9 +25,10 @@ static void counts(const struct page *page)
         html_say(page->out, "%d of %d cells done, %d diverged, %d failed, %d not run yet",
                  page->done, table->cells, diverged, failed, missing);
     }
-    html_say(page->out, " \xc2\xb7 %s, commit %.12s",
-             table->date[0] != '\0' ? table->date : "no date",
-             table->commit[0] != '\0' ? table->commit : "unknown");
+    const char *commits = table_commits(table);
+    html_say(page->out, " \xc2\xb7 %s, commit %.12s%s",
+             table->date[0] != '\0' ? table->date : "no date", commits,
+             strchr(commits, ',') != NULL ? " and others" : "");
     fputs("</p>\n", page->out);
 }
 

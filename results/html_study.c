@@ -44,7 +44,8 @@ static void provenance(const struct page *page)
     looks(page);
     entry(page, "Result file of", table->date);
     entry(page, "ptqscale", table->version);
-    entry(page, "Commit", table->commit);
+    entry(page, "Commit of the runs", table_commits(table));
+    entry(page, "Commit that wrote the file", table->commit);
     entry(page, "Method version", table->fact[TABLE_METHOD_VERSION]);
     entry(page, "Computing time", seconds > 0 ? text_seconds(seconds).s : NULL);
     entry(page, "Instruction sets", sets);

@@ -75,8 +75,7 @@ static void print_heading(const struct report *report)
     table_instruction_sets(table, sets);
     text_say(out, "Run:     ", "%s, ptqscale %s, commit %s, instruction set %s, %s of computing",
              table->date[0] != '\0' ? table->date : "date unknown",
-             table->version[0] != '\0' ? table->version : "(version unknown)",
-             table->commit[0] != '\0' ? table->commit : "unknown",
+             table->version[0] != '\0' ? table->version : "(version unknown)", table_commits(table),
              sets[0] != '\0' ? sets : "unknown", text_seconds(table_seconds(table)).s);
     if (table->looks.planned[0] != '\0') {
         text_say(out, "Seeds:   ",

@@ -465,6 +465,15 @@ double table_seconds(const struct table *table)
     return seconds;
 }
 
+const char *table_commits(const struct table *table)
+{
+    const char *cells = table->fact[TABLE_COMMITS];
+    if (cells != NULL && cells[0] != '\0') {
+        return cells;
+    }
+    return table->commit[0] != '\0' ? table->commit : "unknown";
+}
+
 void table_instruction_sets(const struct table *table, char text[TABLE_SETS])
 {
     text[0] = '\0';

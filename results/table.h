@@ -46,8 +46,9 @@ enum table_fact {
     TABLE_JOBS,
     TABLE_CORPUS,      /* files */
     TABLE_FINGERPRINT, /* of the text */
-    TABLE_CPUS,        /* of the finished cells, each once, as the next */
+    TABLE_CPUS,        /* of the finished cells, each once, as the next two */
     TABLE_HOSTS,
+    TABLE_COMMITS,
     TABLE_FACTS,
 };
 
@@ -77,7 +78,8 @@ struct table {
     double *unigram_entropy; /* (cells) */
     double *wall_time;       /* (cells) train + evaluate, seconds */
     char (*isa)[32];         /* (cells) */
-    char commit[RECORD_TEXT], version[RECORD_TEXT], date[32];
+    char commit[RECORD_TEXT], version[RECORD_TEXT],
+        date[32];            /* of the program that wrote the file */
     char *fact[TABLE_FACTS]; /* NULL: the file does not say */
 };
 
@@ -87,6 +89,9 @@ void table_free(struct table *table); /* NULL is fine */
 
 /* Computing time of all cells, seconds. */
 double table_seconds(const struct table *table);
+
+/* The commits that the finished cells were run at, "A, B"; of a file that does not say, or has no finished cell, its own; "unknown". */
+const char *table_commits(const struct table *table);
 
 /* The instruction sets of the done cells, "avx512" or "avx2, avx512"; "" if none is known. */
 enum { TABLE_SETS = 256 };

@@ -63,10 +63,11 @@ int table_read_facts(struct error *err, int id, const char *path, struct table *
                                                    [TABLE_CORPUS] = "corpus_files",
                                                    [TABLE_FINGERPRINT] = "corpus_fingerprint",
                                                    [TABLE_CPUS] = "cpu",
-                                                   [TABLE_HOSTS] = "host"};
+                                                   [TABLE_HOSTS] = "host",
+                                                   [TABLE_COMMITS] = "commit"};
     int status = STATUS_OK;
     for (int f = 0; f < TABLE_FACTS; f++) {
-        if (f == TABLE_CPUS || f == TABLE_HOSTS) {
+        if (f == TABLE_CPUS || f == TABLE_HOSTS || f == TABLE_COMMITS) {
             TRY(read_distinct(err, id, path, names[f], table, &table->fact[f]));
         } else {
             TRY(netcdf_read_text(err, id, path, names[f], &table->fact[f]));

@@ -111,7 +111,9 @@ def check_provenance(ds, readme):
 def check_report(program, ds):
     run = subprocess.run([program, "report", FILE, "--no-html"], capture_output=True, text=True)
     check(run.returncode == 0, f"report: exit {run.returncode}: {run.stderr}")
-    check(ds["analysis"].headline in " ".join(run.stdout.split()), "report has another headline than the file")
+    said = " ".join(run.stdout.split())
+    check(ds["analysis"].headline in said, "report has another headline than the file")
+    check(f"commit {ds['commit'][0]}" in said, f"report does not name the commit of the runs, {ds['commit'][0]}")
 
 
 def check_again(program, cell):

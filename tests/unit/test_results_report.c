@@ -160,6 +160,11 @@ static void test_complete_study(void **state)
     assert_lacks(limits, "instruction sets");
     free(limits);
     free(text);
+    table->fact[TABLE_COMMITS] = strdup("111aaa, 222bbb"); /* the runs', not the file's */
+    text = print(table, NULL, false);
+    assert_has(text, "commit 111aaa, 222bbb, instruction set avx2");
+    assert_lacks(text, "abc123");
+    free(text);
 
     text = print(table, "w4", true);
     assert_readable(text);
