@@ -191,6 +191,7 @@ cleanup:
                       loss->reason);
     let_go(s, loss->worker);
     snprintf(live->state, sizeof live->state, "lost"); /* heard stays */
+    s->last_live = -INFINITY; /* status tells it at once, not after a short run has ended */
     return session_storage_failure(err, rundir_path(s->dir), status);
 }
 

@@ -65,7 +65,7 @@ class Lost(LostCase):
 
     def test_hung_worker_that_wakes_up(self):
         """SIGSTOP is as good as dead. After SIGCONT it is told to leave, and does no harm."""
-        self.longer_study(tokens=1 << 19)
+        self.longer_study(tokens=1 << 20)
         process = self.start(options=("--heartbeat-timeout", "1s", "--checkpoint-every", "0.1s"))
         self.wait_for_begun(process, 3)
         pid = harness.rank_pids(process)[2]

@@ -94,6 +94,9 @@ static inline void fixture_free(struct table *table)
     free(table->unigram_entropy);
     free(table->wall_time);
     free(table->isa);
+    for (int f = 0; f < TABLE_FACTS; f++) {
+        free(table->fact[f]);
+    }
     free(table);
 }
 

@@ -113,7 +113,6 @@ static void names_are_escaped(void **state)
     assert_true(count(page, "&lt;script&gt;alert(1)") > 3);
     assert_int_equal(access("evil", F_OK), -1);
     free(page);
-    free(table->fact[TABLE_STUDY_FILE]);
 }
 
 /* A study that has just begun. */
