@@ -1,34 +1,18 @@
 /* Tasks: what the base recipe's models answer, and what quantization costs them. */
+#include "results/cost.h"
 #include "results/report_parts.h"
 
 #include <math.h>
 
-/* Mean of a quantity of cells, and the root mean square of its error: all cells are asked the same items, so that an error is no smaller for
- * the mean. */
-struct pooled {
-    int cells;
-    double sum, squares;
-};
-
-static void pool(struct pooled *pooled, double value, double error)
-{
-    if (isfinite(value)) {
-        pooled->cells++;
-        pooled->sum += value;
-        pooled->squares += isfinite(error) ? error * error : 0;
-    }
-}
-
 static void add_pooled(struct text_table *columns, const struct pooled *pooled, double scale)
 {
-    const double n = pooled->cells;
     if (pooled->cells == 0) {
         text_table_add(columns, "%s", "\xe2\x80\x94"); /* — */
         return;
     }
     text_table_add(columns, "%s " TEXT_PLUSMINUS " %s",
-                   text_fixed(scale * pooled->sum / n, 1, false).s,
-                   text_fixed(scale * sqrt(pooled->squares / n), 1, false).s);
+                   text_fixed(scale * pooled_mean(pooled), 1, false).s,
+                   text_fixed(scale * pooled_error(pooled), 1, false).s);
 }
 
 static int print_accuracies(struct error *err, const struct report *report)
@@ -63,8 +47,8 @@ static int print_accuracies(struct error *err, const struct report *report)
                 const size_t at =
                     ((size_t)cell * table->checkpoints + report->last) * table->tasks + t;
                 if (effects->size_of[cell] == s && table->cell[cell].status == CELL_DONE) {
-                    pool(&acc, table->accuracy[at], table->accuracy_se[at]);
-                    pool(&norm, table->accuracy_norm[at], table->accuracy_norm_se[at]);
+                    pooled_add(&acc, table->accuracy[at], table->accuracy_se[at]);
+                    pooled_add(&norm, table->accuracy_norm[at], table->accuracy_norm_se[at]);
                     chance = table->task_chance[(size_t)cell * table->tasks + t];
                 }
             }
@@ -86,7 +70,6 @@ cleanup:
 static int print_drops(struct error *err, const struct report *report)
 {
     int status = STATUS_OK;
-    const struct effects *effects = report->effects;
     const struct table *table = report->table;
     struct text_table *columns = NULL;
     static const char *const head[] = {"",
@@ -107,36 +90,31 @@ static int print_drops(struct error *err, const struct report *report)
     TEXT_ADD_HEAD(columns, head);
     for (int q = 0; q < table->quantizers; q++) {
         for (int t = 0; t < table->tasks; t++) {
-            struct pooled drop = {0}, above = {0};
-            double lost = 0, gained = 0;
-            for (int k = effects->start[effects->base]; k < effects->start[effects->base + 1];
-                 k++) {
-                const int cell = effects->order[k];
-                const size_t at =
-                    (((size_t)cell * table->checkpoints + report->last) * table->quantizers + q) *
-                        table->tasks +
-                    t;
-                if (table->cell[cell].status == CELL_DONE && isfinite(table->accuracy_drop[at])) {
-                    pool(&drop, table->accuracy_drop[at], table->accuracy_drop_se[at]);
-                    pool(&above, table->accuracy_drop_above_chance[at],
-                         table->accuracy_drop_above_chance_se[at]);
-                    lost += table->discordant_lost[at];
-                    gained += table->discordant_gained[at];
-                }
-            }
+            const struct task_drop drop = cost_task_drop(report->effects, q, report->last, t);
             text_table_add(columns, "%s", t == 0 ? table->quantizer[q] : "");
             text_table_add(columns, "%s", table->task[t]);
-            add_pooled(columns, &drop, 1);
-            add_pooled(columns, &above, 1);
-            text_table_add(columns, "%s", text_fixed(lost, 0, false).s);
-            text_table_add(columns, "%s", text_fixed(gained, 0, false).s);
-            text_table_add(columns, "%d", drop.cells);
+            add_pooled(columns, &drop.drop, 1);
+            add_pooled(columns, &drop.above_chance, 1);
+            text_table_add(columns, "%s", text_fixed(drop.lost, 0, false).s);
+            text_table_add(columns, "%s", text_fixed(drop.gained, 0, false).s);
+            text_table_add(columns, "%d", drop.drop.cells);
         }
     }
     TRY(text_table_print(err, report->out, columns, 2));
 cleanup:
     text_table_free(columns);
     return status;
+}
+
+/* Of tasks without choices: chance is 0. */
+static bool has_words(const struct table *table)
+{
+    for (size_t i = 0; i < (size_t)table->cells * table->tasks; i++) {
+        if (table->task_chance[i] == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int report_tasks(struct error *err, const struct report *report)
@@ -146,12 +124,11 @@ int report_tasks(struct error *err, const struct report *report)
         goto cleanup;
     }
     report_heading(report, "Tasks: base recipe at the end of training");
-    text_wrap(report->out, "",
-              "acc and acc_norm as lm-evaluation-harness defines them, means over cells; chance 0: "
-              "a word has to be given. The "
-              "standard error is that of one cell, over its items: all cells are asked the same, "
-              "so that more cells do not make it "
-              "smaller.");
+    text_say(report->out, "",
+             "acc and acc_norm as lm-evaluation-harness defines them, means over cells%s. The "
+             "standard error is that of one cell, over its items: all cells are asked the same, so "
+             "that more cells do not make it smaller.",
+             has_words(report->table) ? "; chance 0: a word has to be given" : "");
     TRY(print_accuracies(err, report));
     fputc('\n', report->out);
     text_wrap(report->out, "",
