@@ -74,27 +74,43 @@ static void say_unmatched(const struct report *report)
     }
     if (list[0] != '\0') {
         text_say(report->out, LEAD,
-                 "Not loss-matched: these settings also change the full-precision loss (nats per "
-                 "token): %s. Their effect on KL compares a better model with a worse one.",
-                 list);
+                 "Equal tokens are not equal loss: these settings also change the full-precision "
+                 "loss (nats per token): %s. Their effect on KL compares a better model with a "
+                 "worse one%s.",
+                 list,
+                 report->analysis->design->ladder.settings > 1
+                     ? "; at equal loss it stands beside, where the base's runs reach"
+                     : "");
     }
 }
 
 static void say_tokens_differ(const struct report *report)
 {
     const struct effects *effects = report->effects;
-    char list[LIST] = "";
+    char list[LIST] = "", mixed[LIST] = "";
     char name[CELL_LABEL];
     for (int s = report_next(report, effects->base); s < effects->settings;
          s = report_next(report, s)) {
+        bool fewer = false, more = false;
         for (int k = effects->start[s]; k < effects->start[s + 1]; k++) {
             int cell = effects->order[k];
             int base = effects->base_of[cell];
-            if (base >= 0 && report->table->cell[cell].tokens != report->table->cell[base].tokens) {
-                append(list, report_setting(report, s, name), "");
-                break;
+            if (base >= 0) {
+                const double change =
+                    report->table->cell[cell].tokens - report->table->cell[base].tokens;
+                fewer |= change < 0;
+                more |= change > 0;
             }
         }
+        if (fewer || more) {
+            append(fewer && more ? mixed : list, report_setting(report, s, name), "");
+        }
+    }
+    if (mixed[0] != '\0') {
+        text_say(report->out, LEAD,
+                 "Fewer tokens than the base's at some sizes, more at others: %s. The mean over "
+                 "sizes says nothing there; see the sizes (--full).",
+                 mixed);
     }
     if (list[0] != '\0') {
         text_say(report->out, LEAD,
@@ -150,6 +166,35 @@ static void say_scale(const struct report *report)
         text_wrap(report->out, LEAD,
                   "Neither tokens nor tokens per parameter are equal across sizes: the slope per "
                   "decade mixes size with training length.");
+    }
+}
+
+/* Each size has the rate that suits it. */
+static void say_rates(const struct report *report)
+{
+    const struct effects *effects = report->effects;
+    char list[LIST] = "";
+    double first = NAN;
+    bool differ = false;
+    for (int s = 0; s < effects->sizes && effects->base >= 0; s++) {
+        for (int k = effects->start[effects->base]; k < effects->start[effects->base + 1]; k++) {
+            const int cell = effects->order[k];
+            if (effects->size_of[cell] == s) {
+                const double rate = report->table->cell[cell].learning_rate;
+                char value[32];
+                snprintf(value, sizeof value, " %.3g", rate);
+                append(list, effects->size[s].name, value);
+                first = isnan(first) ? rate : first;
+                differ |= rate != first;
+                break;
+            }
+        }
+    }
+    if (differ) {
+        text_say(report->out, LEAD,
+                 "Scale goes with the learning rate: every size has its own (%s). What the rate "
+                 "does to KL is part of the effect of scale.",
+                 list);
     }
 }
 
@@ -265,6 +310,7 @@ int report_limits(struct error *err, const struct report *report)
         say_unmatched(report);
         say_tokens_differ(report);
         say_scale(report);
+        say_rates(report);
         say_seeds(report);
         say_instruction_sets(report);
     }

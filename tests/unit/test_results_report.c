@@ -151,7 +151,7 @@ static void test_complete_study(void **state)
     assert_has(limits, "Undecided for w8a8");
     assert_has(limits, "setting=3 (\xc2\xb1");
     assert_lacks(limits, "setting=1");
-    assert_has(limits, "Not loss-matched");
+    assert_has(limits, "Equal tokens are not equal loss");
     assert_has(limits, "setting=2 (+0.05");
     assert_has(limits,
                "500 k tokens, so tokens per parameter run from 500 (size0) to 5.00 (size2)");
