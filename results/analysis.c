@@ -74,18 +74,23 @@ static int list_contrasts(const struct analysis *analysis, bool primary, struct 
     return count;
 }
 
-/* Holm over the contrasts of one quantizer. */
+/* Holm over the contrasts of one quantizer, and over those at equal loss. */
 static int adjust(struct error *err, struct exploratory *list, int count)
 {
     int status = STATUS_OK;
-    double *p = malloc(2 * ((size_t)count + 1) * sizeof *p);
+    double *p = malloc(4 * ((size_t)count + 1) * sizeof *p);
+    double *matched = NULL;
     CHECK(err, p != NULL, STATUS_FAILED, "out of memory for the analysis");
+    matched = p + 2 * (size_t)count;
     for (int i = 0; i < count; i++) {
         p[i] = list[i].effect.p;
+        matched[i] = list[i].matched.p;
     }
     TRY(holm_adjust(err, p, count, p + count));
+    TRY(holm_adjust(err, matched, count, matched + count));
     for (int i = 0; i < count; i++) {
         list[i].holm = p[count + i];
+        list[i].matched_holm = matched[count + i];
     }
 cleanup:
     free(p);
@@ -96,23 +101,69 @@ static int explore(struct error *err, struct analysis *analysis)
 {
     int status = STATUS_OK;
     const struct table *table = analysis->table;
-    double *y = malloc(((size_t)table->cells + 1) * sizeof *y);
+    double *y = malloc((size_t)table->cells * sizeof *y);
+    double *matched = malloc((size_t)table->cells * sizeof *matched);
     const size_t each = (size_t)list_contrasts(analysis, false, NULL);
     analysis->exploratory =
         calloc((size_t)table->quantizers * each + 1, sizeof *analysis->exploratory);
-    CHECK(err, y != NULL && analysis->exploratory != NULL, STATUS_FAILED,
+    CHECK(err, y != NULL && matched != NULL && analysis->exploratory != NULL, STATUS_FAILED,
           "out of memory for the analysis of %d cells", table->cells);
     for (int q = 0; q < table->quantizers; q++) {
         struct exploratory *list = analysis->exploratory + analysis->exploratories;
         int count = list_contrasts(analysis, q == analysis->quantizer, list);
+        int outside;
         effects_values(analysis->effects, RESPONSE_LOG_KL, q, analysis->checkpoint, y);
+        TRY(matching_residuals(err, analysis->design, y, analysis->loss, matched, &outside));
         for (int i = 0; i < count; i++) {
+            const struct weights *weights = &list[i].weights;
             list[i].quantizer = q;
-            list[i].effect =
-                contrast_of(analysis->design, y, &list[i].weights, EFFECTS_ALL_SIZES, 0.05);
+            list[i].effect = contrast_of(analysis->design, y, weights, EFFECTS_ALL_SIZES, 0.05);
+            list[i].matched =
+                contrast_of(analysis->design, matched, weights, EFFECTS_ALL_SIZES, 0.05);
         }
         TRY(adjust(err, list, count));
         analysis->exploratories += count;
+    }
+cleanup:
+    free(y);
+    free(matched);
+    return status;
+}
+
+/* ── Beside KL ── */
+
+struct contrast analysis_matched_setting(const struct analysis *analysis, int setting)
+{
+    struct weights pair;
+    if ((analysis->design->setting[setting].changed & 1U << RECIPE_TOKENS) != 0) {
+        return contrast_none;
+    }
+    weights_pair(&pair, setting, analysis->effects->base);
+    return contrast_of(analysis->design, analysis->matched, &pair, EFFECTS_ALL_SIZES, 0.05);
+}
+
+static int claims_on_loss(struct error *err, struct analysis *analysis)
+{
+    int status = STATUS_OK;
+    const struct claims *claims = &analysis->claims;
+    double *y = malloc((size_t)analysis->table->cells * sizeof *y);
+    CHECK(err, y != NULL, STATUS_FAILED, "out of memory for the analysis");
+    effects_values(analysis->effects, RESPONSE_DELTA_LOSS, analysis->quantizer,
+                   analysis->checkpoint, y);
+    for (enum hypothesis h = 0; h < HYPOTHESES; h++) {
+        struct weights weights;
+        char contrast[96], reason[160];
+        analysis->delta_loss[h] = contrast_none;
+        if (claims->claim[h].verdict == VERDICT_NOT_ASKED) {
+            continue;
+        }
+        if (h == H5) {
+            analysis->delta_loss[h] = contrast_slope(
+                analysis->design, y, analysis->design->ladder.diagonal, claims->alpha);
+        } else if (hypothesis_weights(analysis->design, h, &weights, contrast, reason)) {
+            analysis->delta_loss[h] =
+                contrast_of(analysis->design, y, &weights, EFFECTS_ALL_SIZES, claims->alpha);
+        }
     }
 cleanup:
     free(y);
@@ -176,6 +227,7 @@ static int compute(struct error *err, struct analysis *analysis, double alpha)
                            analysis->matched, &outside));
     TRY(claims_of(err, analysis->design, analysis->log_kl, analysis->loss, alpha,
                   &analysis->claims));
+    TRY(claims_on_loss(err, analysis));
     if (analysis->design->has_fraction && fraction_saturated(&analysis->design->fraction)) {
         TRY(anova_of(err, analysis->design, analysis->log_kl, &analysis->anova));
         TRY(shares_of(err, &analysis->anova, SHARE_DRAWS, &analysis->shares));
@@ -240,16 +292,35 @@ static struct text percent(const struct interval *share)
     return text_share(share->estimate, share->low, share->high);
 }
 
+/* "9 percentage points [3, 14]" */
+static struct text points(double share, double low, double high)
+{
+    struct text text;
+    snprintf(text.s, sizeof text.s, "%.20s percentage points [%.20s, %.20s]",
+             text_fixed(100 * share, 0, false).s, text_fixed(100 * low, 0, false).s,
+             text_fixed(100 * high, 0, false).s);
+    return text;
+}
+
 static void say_shares(const struct analysis *analysis, char *text, size_t size)
 {
     const struct shares *shares = &analysis->shares;
     const struct interval *less = &shares->optimization_less_scale;
-    const char *answer =
-        less->low > 0 ? "Optimization choices explain more of the degradation here than scale does"
-        : less->high < 0
-            ? "Scale explains more of the degradation here than optimization choices do"
-            : "Whether scale or optimization choices explain more of the degradation "
-              "is not decided here";
+    char answer[256];
+    if (less->low > 0) {
+        snprintf(answer, sizeof answer,
+                 "Optimization choices explain more of the degradation here than scale does, by %s",
+                 points(less->estimate, less->low, less->high).s);
+    } else if (less->high < 0) {
+        snprintf(answer, sizeof answer,
+                 "Scale explains more of the degradation here than optimization choices do, by %s",
+                 points(-less->estimate, -less->high, -less->low).s);
+    } else {
+        snprintf(answer, sizeof answer,
+                 "Whether scale or optimization choices explain more of the degradation is not "
+                 "decided here (optimization less scale: %s)",
+                 points(less->estimate, less->low, less->high).s);
+    }
     snprintf(
         text, size,
         "%s. Of the variance of log KL (%s), the recipe's factors have %s, scale at equal tokens "

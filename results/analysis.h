@@ -25,8 +25,9 @@ struct exploratory {
     int quantizer;
     struct weights weights;
     char contrast[96];
-    struct contrast effect; /* 95 % */
-    double holm;            /* p adjusted within quantizer and checkpoint */
+    struct contrast effect;    /* 95 % */
+    struct contrast matched;   /* the same at equal loss, of the blocks within the base's ladder */
+    double holm, matched_holm; /* p adjusted within quantizer and checkpoint */
 };
 
 struct diverged_level {
@@ -44,6 +45,8 @@ struct analysis {
     struct anova anova;
     struct shares shares;
     struct claims claims;
+    /* H1–H5 on Δloss (nats per token), at the claims' level: stands beside KL, has no verdict. */
+    struct contrast delta_loss[HYPOTHESES];
     struct early early;
     struct mechanism mechanism[TABLE_PROBES];
     int exploratories;
@@ -61,6 +64,10 @@ void analysis_free(struct analysis *analysis); /* NULL is fine */
 /* Index of the quantizer of that name (NULL: w8a8, or the first). STATUS_USAGE if the table has none of that name. */
 int analysis_quantizer(struct error *err, const struct table *table, const char *name,
                        int *quantizer);
+
+/* A setting against the base at equal loss, 95 %: of the blocks whose loss lies within the base's ladder. contrast_none for the ladder's own
+ * settings, which others are matched with. */
+struct contrast analysis_matched_setting(const struct analysis *analysis, int setting);
 
 /* Why there are no shares (has_shares is false), in a sentence. */
 const char *analysis_no_shares(const struct analysis *analysis);

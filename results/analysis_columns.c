@@ -99,6 +99,10 @@ static const struct column columns[] = {
     {"size_verdict", LIST_VERDICT_BY_SIZE, COLUMN_VERDICT, 0, OPEN, "verdict within one size",
      BY_SIZE},
 
+    {"delta_loss_effect", LIST_CLAIM_ON_LOSS, COLUMN_INTERVAL, IN(contrast, interval), TOLD,
+     "the claim's effect on delta_loss, nats per token",
+     "METHOD §4, 6: beside log_kl, without a verdict; confidence_of_claims"},
+
     {"slope", LIST_MATCHING, COLUMN_INTERVAL, 0, OPEN, "slope of log_kl per decade of parameters",
      SLOPE},
     {"slope_of_tokens", LIST_SLOPES, COLUMN_NUMBER, IN(scale_slopes, per_decade_of_tokens), OPEN,
@@ -144,6 +148,14 @@ static const struct column columns[] = {
      "p of the exploratory effect", EXPLORE},
     {"contrast_holm", LIST_CONTRAST, COLUMN_NUMBER, IN(exploratory, holm), OPEN,
      "adjusted p of the exploratory effect", "METHOD §6: Holm within quantizer and checkpoint"},
+    {"contrast_blocks", LIST_CONTRAST, COLUMN_COUNT, IN(exploratory, effect.blocks), OPEN,
+     "blocks of the exploratory effect", "METHOD §6: a block is a seed of a size"},
+    {"contrast_matched_effect", LIST_CONTRAST, COLUMN_INTERVAL, IN(exploratory, matched.interval),
+     OPEN, "exploratory effect at equal loss", EXPLORE ", minus the base's log_kl at that loss"},
+    {"contrast_matched_blocks", LIST_CONTRAST, COLUMN_COUNT, IN(exploratory, matched.blocks), OPEN,
+     "blocks within the base's ladder", "METHOD §6: those of the effect at equal loss"},
+    {"contrast_matched_holm", LIST_CONTRAST, COLUMN_NUMBER, IN(exploratory, matched_holm), OPEN,
+     "adjusted p of the effect at equal loss", "METHOD §6: Holm within quantizer and checkpoint"},
 
     {"level_cells", LIST_LEVEL, COLUMN_COUNT, IN(diverged_level, cells), OPEN, "cells of the level",
      "METHOD §6"},
@@ -290,6 +302,7 @@ const char *analysis_dimension(enum list list)
         [LIST_CLAIM] = "hypothesis",
         [LIST_CLAIM_BY_SIZE] = "hypothesis",
         [LIST_VERDICT_BY_SIZE] = "hypothesis",
+        [LIST_CLAIM_ON_LOSS] = "hypothesis",
         [LIST_MATCHING] = "matching",
         [LIST_EARLY] = "fraction",
         [LIST_PROBE] = "probe",

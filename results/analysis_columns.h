@@ -15,6 +15,7 @@ enum list {
     LIST_CLAIM,           /* struct claim */
     LIST_CLAIM_BY_SIZE,   /* struct contrast, within struct claim */
     LIST_VERDICT_BY_SIZE, /* enum verdict, within struct claim */
+    LIST_CLAIM_ON_LOSS,   /* struct contrast */
     LIST_MATCHING,        /* struct interval */
     LIST_SLOPES,          /* struct scale_slopes; no dimension */
     LIST_EARLY,           /* struct early_point */

@@ -58,6 +58,7 @@ static void find_places(struct output *output)
     PLACE(LIST_FACTOR, a->shares.of_factor, shares > 0 ? (size_t)a->design->fraction.factors : 0);
     PLACE(LIST_SHARES, &a->shares, shares > 0);
     PLACE(LIST_CLAIM, claim, HYPOTHESES);
+    PLACE(LIST_CLAIM_ON_LOSS, a->delta_loss, HYPOTHESES);
     PLACE(LIST_MATCHING, output->slope, slopes->known ? MATCHINGS : 0);
     PLACE(LIST_SLOPES, slopes, slopes->known);
     PLACE(LIST_EARLY, a->early.point, a->early.known ? (size_t)a->early.points : 0);

@@ -220,20 +220,13 @@ void figure_settings(struct sketch *sketch)
             continue; /* the middle */
         }
         struct row *row = &rows[count++];
-        struct weights pair;
         snprintf(row->label, sizeof row->label, "%s",
                  figure_setting(analysis, ranked[i].setting).s);
         row->effect = effects_of(effects, ranked[i].setting, RESPONSE_LOG_KL, analysis->quantizer,
                                  analysis->checkpoint, EFFECTS_ALL_SIZES)
                           .interval;
-        weights_pair(&pair, ranked[i].setting, effects->base);
-        if (analysis->matched != NULL && /* the ladder is what the others are matched with */
-            !(analysis->design->setting[ranked[i].setting].changed & 1U << RECIPE_TOKENS)) {
-            row->matched =
-                contrast_of(analysis->design, analysis->matched, &pair, EFFECTS_ALL_SIZES, 0.05)
-                    .interval;
-            row->has_matched = isfinite(row->matched.estimate);
-        }
+        row->matched = analysis_matched_setting(analysis, ranked[i].setting).interval;
+        row->has_matched = isfinite(row->matched.estimate);
     }
     sketch_begin(sketch, 980, 98 + 26 * count);
     fprintf(sketch->alt, "Effect of each setting on KL against the base recipe, with intervals.");

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "results/cost.h"
 #include "results/html_parts.h"
 
 static void counts(const struct page *page)
@@ -78,7 +79,8 @@ static void exploratory_end(const struct page *page, bool supported, const char 
     if (supported) {
         verdict_end(page, VERDICT_SUPPORTED, "exploratory");
     } else {
-        fputs("<td><span class=\"verdict open\"><b aria-hidden=\"true\">?</b> ", page->out);
+        fputs("<td><span class=\"verdict unasked\"><b aria-hidden=\"true\">\xe2\x80\x93</b> ",
+              page->out);
         html_text(page->out, word);
         fputs("</span><small>exploratory</small></td></tr>\n", page->out);
     }
@@ -91,11 +93,11 @@ static void note_scale(const struct page *page, char *note, size_t size)
     const size_t used = strlen(note);
     if (slopes->known) {
         snprintf(note + used, size - used,
-                 "%slarger models also train longer there; plane: at equal tokens %.40s %%, at "
-                 "equal loss "
-                 "%.40s %%",
-                 used > 0 ? "; " : "", report_percent_interval(&slopes->tokens).s,
-                 report_percent_interval(&slopes->loss).s);
+                 "%slarger models also train longer there; plane: at equal tokens %.40s, at equal "
+                 "loss %.40s",
+                 used > 0 ? "; " : "",
+                 text_factor(slopes->tokens.estimate, slopes->tokens.low, slopes->tokens.high).s,
+                 text_factor(slopes->loss.estimate, slopes->loss.low, slopes->loss.high).s);
     }
 }
 
@@ -112,7 +114,10 @@ static void hypothesis_row(const struct page *page, enum hypothesis h)
     }
     row_start(page, name, hypothesis_claim(h), note);
     if (asked) {
-        page_number(page, "%s", report_percent_interval(&claim->effect.interval).s);
+        const struct interval *effect = &claim->effect.interval;
+        page_number(page, "%s",
+                    h == H5 ? text_factor(effect->estimate, effect->low, effect->high).s
+                            : report_percent_interval(effect).s);
         seeds_by_sizes(page, &claim->effect);
     } else {
         page_number(page, "\xe2\x80\x94");
@@ -184,11 +189,12 @@ static void verdict_table(const struct page *page)
     static const char *const header[] = {"", "the paper's claim", ">effect, %",
                                          ">seeds \xc3\x97 sizes", "verdict here"};
     char caption[256];
-    snprintf(caption, sizeof caption,
-             "Which claims held: effect on KL under %s, positive as claimed, with simultaneous "
-             "%.3g %% intervals (C6, C7: 95 %%)",
-             page->analysis->table->quantizer[page->analysis->quantizer],
-             100 * (1 - page->analysis->claims.alpha));
+    snprintf(
+        caption, sizeof caption,
+        "Which claims held: effect on KL under %s (above 0 as claimed; H5: times, below 1.25 as "
+        "claimed) with simultaneous %.3g %% intervals (C6, C7: 95 %%)",
+        page->analysis->table->quantizer[page->analysis->quantizer],
+        100 * (1 - page->analysis->claims.alpha));
     page_table(page, "claims", caption, header, 5);
     for (enum hypothesis h = 0; h < HYPOTHESES; h++) {
         hypothesis_row(page, h);
@@ -242,6 +248,11 @@ int html_answer(struct error *err, const struct page *page)
     }
     fputs("<div class=\"first\">\n<div>\n", page->out);
     TRY(page_figure(err, page, FIGURE_SHARES));
+    char cost[512];
+    cost_sentence(page->analysis, cost);
+    if (cost[0] != '\0') {
+        page_paragraph(page, "small", "In the terms of the literature: %s", cost);
+    }
     fputs("</div>\n<div>\n", page->out);
     verdict_table(page);
     fputs("</div>\n</div>\n", page->out);

@@ -10,12 +10,19 @@ enum { EXPLORATORY_ROWS = 2000 };
 
 /* ── Claims ── */
 
+/* In percent; of H5 as a factor per decade. */
+static struct text effect_text(enum hypothesis h, const struct interval *effect)
+{
+    return h == H5 ? text_factor(effect->estimate, effect->low, effect->high)
+                   : report_percent_interval(effect);
+}
+
 static void claim_row(const struct page *page, enum hypothesis h)
 {
     const struct claim *claim = &page->analysis->claims.claim[h];
     fprintf(page->out, "<tr><th scope=\"row\">H%s</th>", hypothesis_name(h));
     page_text(page, "%s", claim->contrast);
-    page_number(page, "%s", report_percent_interval(&claim->effect.interval).s);
+    page_number(page, "%s", effect_text(h, &claim->effect.interval).s);
     fputs("<td>", page->out);
     page_verdict(page, claim->plain);
     fputs("</td>", page->out);
@@ -31,6 +38,7 @@ static void claim_row(const struct page *page, enum hypothesis h)
         fputs("<td class=\"n\">" DASH "</td><td>" DASH "</td><td class=\"n\">" DASH "</td>",
               page->out);
     }
+    page_number(page, "%s", report_milli_interval(&page->analysis->delta_loss[h].interval).s);
     page_number(page, "%s", html_p(claim->size_p).s);
     if (claim->has_worst) {
         page_number(page, "%s",
@@ -82,6 +90,7 @@ static void claims_in_detail(const struct page *page)
                                        ">at equal loss, %",
                                        "verdict at equal loss",
                                        ">cells beyond the ladder",
+                                       ">on " REPORT_DELTA "loss, " REPORT_UNIT " nats per token",
                                        ">size \xc3\x97 effect, p",
                                        ">diverged as worst, ranks",
                                        ">blocks left out"};
@@ -91,7 +100,7 @@ static void claims_in_detail(const struct page *page)
             continue;
         }
         if (asked++ == 0) {
-            page_table(page, "", "The confirmatory claims in detail", head, 12);
+            page_table(page, "", "The confirmatory claims in detail", head, 13);
         }
         claim_row(page, h);
     }
@@ -107,7 +116,7 @@ static void claims_in_detail(const struct page *page)
 
 static void slopes(const struct page *page)
 {
-    static const char *const head[] = {"compared at", ">KL with ten times the parameters, %",
+    static const char *const head[] = {"compared at", ">KL with ten times the parameters, times",
                                        ">df"};
     const struct scale_slopes *all = &page->analysis->claims.slopes;
     const struct {
@@ -127,7 +136,7 @@ static void slopes(const struct page *page)
                head, 3);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         fprintf(page->out, "<tr><th scope=\"row\">%s</th>", rows[i].name);
-        page_number(page, "%s", report_percent_interval(rows[i].slope).s);
+        page_number(page, "%s", effect_text(H5, rows[i].slope).s);
         page_number(page, "%d", rows[i].slope->df);
         fputs("</tr>\n", page->out);
     }
@@ -135,8 +144,8 @@ static void slopes(const struct page *page)
     page_paragraph(
         page, "small",
         "From %d cells of %d sizes, 95 %% family intervals as in the claims. Ten times the "
-        "tokens: %s %%. Test of curvature: p %s.",
-        all->cells, all->sizes, text_significant(text_percent(all->per_decade_of_tokens), 3).s,
+        "tokens: \xc3\x97%s. Test of curvature: p %s.",
+        all->cells, all->sizes, text_significant(exp(all->per_decade_of_tokens), 3).s,
         html_p(all->curvature_p).s);
 }
 
@@ -211,8 +220,9 @@ static void variance(const struct page *page)
 
 static void exploration(const struct page *page)
 {
-    static const char *const head[] = {"quantizer", "contrast", ">effect on KL, %", ">p",
-                                       ">p, Holm"};
+    static const char *const head[] = {
+        "quantizer", "contrast",          ">effect on KL, %",       ">p",
+        ">p, Holm",  ">at equal loss, %", ">at equal loss, p, Holm"};
     const struct analysis *analysis = page->analysis;
     int shown =
         analysis->exploratories < EXPLORATORY_ROWS ? analysis->exploratories : EXPLORATORY_ROWS;
@@ -226,8 +236,8 @@ static void exploration(const struct page *page)
     page_table(
         page, "sortable",
         "Exploratory effects at the end of training: 95 % intervals, p adjusted (Holm) within "
-        "the quantizer",
-        head, 5);
+        "the quantizer; at equal loss, of the runs whose loss the base's runs of their size reach",
+        head, 7);
     for (int i = 0; i < shown; i++) {
         const struct exploratory *each = &analysis->exploratory[i];
         fputs("<tr>", page->out);
@@ -237,6 +247,9 @@ static void exploration(const struct page *page)
                    report_percent_interval(&each->effect.interval).s);
         page_value(page, each->effect.p, html_p(each->effect.p).s);
         page_value(page, each->holm, html_p(each->holm).s);
+        page_value(page, each->matched.interval.estimate,
+                   report_percent_interval(&each->matched.interval).s);
+        page_value(page, each->matched_holm, html_p(each->matched_holm).s);
         fputs("</tr>\n", page->out);
     }
     page_table_end(page);

@@ -1,4 +1,5 @@
 /* The answer: shares of the variance, and a verdict per claim of the paper (METHOD §6). */
+#include "results/cost.h"
 #include "results/report_parts.h"
 
 #include <math.h>
@@ -130,35 +131,54 @@ static void add_claim(struct text_table *columns, const struct claim *claim)
     text_table_add(columns, "%s", asked ? effect_text(claim, &claim->effect.interval).s : DASH);
 }
 
-/* The companions at equal loss, and how many decades of parameters do the same. */
-static int print_matched(struct error *err, const struct report *report)
+/* What stands beside each claim: the effect at equal loss, that on the loss itself, and how many decades of parameters do the same. */
+static int print_companions(struct error *err, const struct report *report)
 {
     int status = STATUS_OK;
     struct text_table *columns = NULL;
-    TRY(text_table_open(err, "llrrr", 2, &columns));
-    static const char *const head[] = {
-        "", "at equal",   "effect, %, against base", "beyond",     "effect in",
-        "", "loss it is", "runs of equal loss",      "the ladder", "decades"};
+    TRY(text_table_open(err, "llrrrr", 2, &columns));
+    static const char *const head[] = {"",
+                                       "at equal",
+                                       "effect, %, against base",
+                                       "beyond",
+                                       "effect on " REPORT_DELTA "loss,",
+                                       "in",
+                                       "",
+                                       "loss it is",
+                                       "runs of equal loss",
+                                       "the ladder",
+                                       REPORT_UNIT " nats per token",
+                                       "decades"};
     TEXT_ADD_HEAD(columns, head);
     bool any = false;
     for (int h = 0; h < HYPOTHESES; h++) {
         const struct claim *claim = &report->analysis->claims.claim[h];
+        const struct interval *on_loss = &report->analysis->delta_loss[h].interval;
+        if (!claim->has_matched && isnan(on_loss->estimate)) {
+            continue;
+        }
+        text_table_add(columns, "%s", hypothesis_name(claim->hypothesis));
         if (claim->has_matched) {
-            text_table_add(columns, "%s", hypothesis_name(claim->hypothesis));
             text_table_add(columns, "%s", short_verdict(claim->matched_verdict));
             text_table_add(columns, "%s", effect_text(claim, &claim->matched.interval).s);
             text_table_add(columns, "%d", claim->matched_outside);
-            text_table_add(columns, "%s", text_significant(claim->decades, 2).s);
-            any = true;
+        } else {
+            text_table_add(columns, "%s", DASH);
+            text_table_add(columns, "%s", DASH);
+            text_table_add(columns, "%s", DASH);
         }
+        text_table_add(columns, "%s", report_milli_interval(on_loss).s);
+        text_table_add(columns, "%s", text_significant(claim->decades, 2).s);
+        any = true;
     }
     if (any) {
         fputc('\n', report->out);
         text_wrap(
             report->out, "",
-            "The same against base runs of equal loss (cells whose loss no base run of their "
-            "size has are beyond the ladder), and the decades of parameters that change KL as "
-            "much, by 5");
+            "Beside them: the same against base runs of equal loss (beyond the ladder: cells whose "
+            "loss lies outside that of the base's runs of their size), the effect on " REPORT_DELTA
+            "loss, quantized less full, and the decades of parameters that change KL as much, by "
+            "5");
         TRY(text_table_print(err, report->out, columns, 1));
     }
 cleanup:
@@ -244,7 +264,7 @@ static int print_claims(struct error *err, const struct report *report)
         }
     }
     TRY(text_table_print(err, report->out, columns, 2));
-    TRY(print_matched(err, report));
+    TRY(print_companions(err, report));
     for (int h = 0; h < HYPOTHESES; h++) {
         note_claim(report, &claims->claim[h]);
     }
@@ -257,8 +277,9 @@ static int print_claims(struct error *err, const struct report *report)
         text_say(
             report->out, LEAD,
             "An effect of %s %% on KL would have been told from none by the least resolved of 1 to "
-            "4 (half its interval's width, so every second time). \"Negligible\" is less than 5 %% "
-            "in the claimed direction.",
+            "4 with probability one half (half its interval's width). \"Negligible\" is less than "
+            "5 "
+            "%% in the claimed direction.",
             text_fixed(text_percent(detectable), 1, true).s);
     }
 cleanup:
@@ -398,6 +419,11 @@ int report_answer(struct error *err, const struct report *report)
     text_wrap(report->out, "", headline);
     TRY(print_shares(err, report));
     TRY(print_claims(err, report));
+    char cost[512];
+    cost_sentence(report->analysis, cost);
+    if (cost[0] != '\0') {
+        text_wrap(report->out, LEAD, cost);
+    }
     say_slopes(report);
     say_early(report);
     say_mechanism(report);

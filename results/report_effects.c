@@ -225,16 +225,45 @@ cleanup:
 
 /* ── Effects ── */
 
+/* Is there anything to compare with at equal loss? */
+static bool has_ladder(const struct report *report)
+{
+    return report->analysis->design->ladder.settings > 1;
+}
+
+/* KL at equal loss, and of how many pairs if not of all. */
+static void add_matched(struct text_table *columns, const struct report *report, int setting,
+                        const struct effect *kl)
+{
+    const struct contrast matched = analysis_matched_setting(report->analysis, setting);
+    if (matched.blocks == 0) {
+        text_table_add(columns, "%s", "\xe2\x80\x94");
+    } else if (matched.blocks < kl->pairs) {
+        text_table_add(columns, "%s (%d of %d)", report_percent_interval(&matched.interval).s,
+                       matched.blocks, kl->pairs);
+    } else {
+        text_table_add(columns, "%s", report_percent_interval(&matched.interval).s);
+    }
+}
+
 static int print_effects(struct error *err, const struct report *report)
 {
     int status = STATUS_OK;
     struct text_table *columns = NULL;
     const struct effects *effects = report->effects;
-    TRY(text_table_open(err, "llrrr", 2, &columns));
-    static const char *const head[] = {
-        "",        "degra-", "KL,",      REPORT_DELTA "loss,",  "loss,",
-        "setting", "dation", "% [95 %]", REPORT_UNIT " [95 %]", REPORT_UNIT " [95 %]"};
-    TEXT_ADD_HEAD(columns, head);
+    const bool ladder = has_ladder(report);
+    static const char *const names[2][6] = {
+        {"", "degra-", "KL,", "KL at equal loss,", REPORT_DELTA "loss,", "loss,"},
+        {"setting", "dation", "% [95 %]", "% [95 %]", REPORT_UNIT " [95 %]",
+         REPORT_UNIT " [95 %]"}};
+    TRY(text_table_open(err, ladder ? "llrrrr" : "llrrr", 2, &columns));
+    for (int line = 0; line < 2; line++) {
+        for (int i = 0; i < 6; i++) {
+            if (ladder || i != 3) {
+                text_table_add(columns, "%s", names[line][i]);
+            }
+        }
+    }
     for (int s = report_next(report, effects->base); s < effects->settings;
          s = report_next(report, s)) {
         struct effect effect[3];
@@ -248,6 +277,9 @@ static int print_effects(struct error *err, const struct report *report)
         text_table_add(columns, "%s", report_setting(report, s, name));
         text_table_add(columns, "%s", report_word(&effect[0]));
         text_table_add(columns, "%s", report_percent_interval(&effect[0].interval).s);
+        if (ladder) {
+            add_matched(columns, report, s, &effect[0]);
+        }
         text_table_add(columns, "%s", report_milli_interval(&effect[1].interval).s);
         text_table_add(columns, "%s", report_milli_interval(&effect[2].interval).s);
     }
@@ -318,9 +350,13 @@ int report_main_quantizer(struct error *err, const struct report *report)
     TRY(print_means(err, report, false));
     if (report->effects->settings > 1) {
         fputc('\n', report->out);
-        text_wrap(report->out, "",
-                  "Effect of each setting against the base; " REPORT_DELTA
-                  "loss and loss in 10\xe2\x81\xbb\xc2\xb3 nats per token");
+        text_say(report->out, "",
+                 "Effect of each setting against the base%s; " REPORT_DELTA
+                 "loss and loss in 10\xe2\x81\xbb\xc2\xb3 nats per token",
+                 has_ladder(report)
+                     ? "; at equal loss, against base runs of their size and loss (in brackets how "
+                       "many pairs lie within those runs' loss, if not all)"
+                     : "");
         TRY(print_effects(err, report));
         note_effects(report);
     } else {

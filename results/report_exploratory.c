@@ -37,7 +37,10 @@ static void add_effect(struct text_table *columns, const struct contrast *effect
     }
 }
 
-static void add_quantizer(struct text_table *columns, const struct report *report, int quantizer)
+/* A row: the main effects under a quantizer, or those at equal loss. Of the primary quantizer a factor that a claim is about is not among
+ * the exploratory ones. */
+static void add_quantizer(struct text_table *columns, const struct report *report, int quantizer,
+                          bool matched)
 {
     const struct analysis *analysis = report->analysis;
     text_table_add(columns, "%s", report->table->quantizer[quantizer]);
@@ -46,32 +49,24 @@ static void add_quantizer(struct text_table *columns, const struct report *repor
         weights_main(&weights, &analysis->design->fraction, f);
         const struct exploratory *found = find_effect(analysis, quantizer, &weights);
         if (found != NULL) {
-            add_effect(columns, &found->effect, found->holm, report->full);
-        } else { /* of the primary quantizer: a claim is about it */
+            add_effect(columns, matched ? &found->matched : &found->effect,
+                       matched ? found->matched_holm : found->holm, report->full);
+        } else {
             const struct contrast effect =
-                contrast_of(analysis->design, analysis->log_kl, &weights, EFFECTS_ALL_SIZES, 0.05);
+                contrast_of(analysis->design, matched ? analysis->matched : analysis->log_kl,
+                            &weights, EFFECTS_ALL_SIZES, 0.05);
             add_effect(columns, &effect, NAN, report->full);
         }
     }
 }
 
-int report_exploratory(struct error *err, const struct report *report)
+static int print_main_effects(struct error *err, const struct report *report, bool matched)
 {
     int status = STATUS_OK;
     struct text_table *columns = NULL;
     const struct fraction *fraction = &report->analysis->design->fraction;
     char alignment[FRACTION_FACTORS + 2] = "l";
-    if (!report->analysis->design->has_fraction || report->table->quantizers < 2) {
-        goto cleanup;
-    }
     memset(alignment + 1, 'r', (size_t)fraction->factors);
-    report_heading(report, "Recipe under all quantizers: main effects on KL, %%");
-    text_wrap(report->out, "",
-              report->full
-                  ? "With 95 % intervals; * adjusted p below 0.05 (Holm, within the quantizer). "
-                    "Exploratory, but for the first row's effects that claims are about."
-                  : "* adjusted p below 0.05 (Holm, within the quantizer); intervals with --full. "
-                    "Exploratory, but for the first row's effects that claims are about.");
     TRY(text_table_open(err, alignment, 2, &columns));
     text_table_add(columns, "%s", "");
     for (int f = 0; f < fraction->factors; f++) {
@@ -84,14 +79,40 @@ int report_exploratory(struct error *err, const struct report *report)
         recipe_level(fraction->factor[f], fraction->high[f], high);
         text_table_add(columns, "%s \xe2\x88\x92 %s", high, low);
     }
-    add_quantizer(columns, report, report->quantizer);
+    add_quantizer(columns, report, report->quantizer, matched);
     for (int q = 0; q < report->table->quantizers; q++) {
         if (q != report->quantizer) {
-            add_quantizer(columns, report, q);
+            add_quantizer(columns, report, q, matched);
         }
     }
     TRY(text_table_print(err, report->out, columns, 1));
 cleanup:
     text_table_free(columns);
+    return status;
+}
+
+int report_exploratory(struct error *err, const struct report *report)
+{
+    int status = STATUS_OK;
+    const struct design *design = report->analysis->design;
+    if (!design->has_fraction) {
+        goto cleanup;
+    }
+    report_heading(report, "Recipe under all quantizers: main effects on KL, %%");
+    text_wrap(report->out, "",
+              report->full
+                  ? "With 95 % intervals; * adjusted p below 0.05 (Holm, within the quantizer). "
+                    "Exploratory, but for the first row's effects that claims are about."
+                  : "* adjusted p below 0.05 (Holm, within the quantizer); intervals with --full. "
+                    "Exploratory, but for the first row's effects that claims are about.");
+    TRY(print_main_effects(err, report, false));
+    if (design->ladder.settings > 1) {
+        fputc('\n', report->out);
+        text_wrap(report->out, "",
+                  "The same at equal loss: against base runs of the same size and loss, so that "
+                  "what a worse or shorter trained model would save as well is taken out");
+        TRY(print_main_effects(err, report, true));
+    }
+cleanup:
     return status;
 }

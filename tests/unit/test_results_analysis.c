@@ -47,10 +47,56 @@ static void what_is_explored(void **state)
     assert_true(rate->effect.p < 0.001);
     assert_true(fabs(rate->holm - 2 * rate->effect.p) < 1e-12); /* the smaller of two */
     assert_true(star->effect.blocks == SIZES * SEEDS && star->holm >= star->effect.p);
+    assert_int_equal(rate->matched.blocks, 0); /* no ladder */
+    assert_true(isnan(rate->matched.interval.estimate) && isnan(rate->matched_holm));
     assert_true(analysis->claims.alpha == ANALYSIS_ALPHA);
     assert_true(isfinite(analysis->claims.claim[H1].effect.p));
     assert_true(analysis->has_shares);
     assert_true(analysis->shares.share[SHARE_OPTIMIZATION].estimate > 0.9);
+    analysis_free(analysis);
+    fixture_free(table);
+}
+
+/* With a ladder on which log KL falls by 2 per nat, and settings that lie on it: a rate whose effect is all one of
+ * the loss, and a dropout that does as much again; at 0.4 it leaves the ladder at the larger size. */
+static void what_is_left_at_equal_loss(void **state)
+{
+    (void)state;
+    enum { LADDER_SETTINGS = SETTINGS + 2 };
+    struct table *table = fixture_half_fraction(SIZES, SEEDS, 3);
+    const struct fixture_recipe more[] = {
+        {NAN, 0.4, NAN, NAN, NAN, -1, -1},
+        {NAN, NAN, NAN, NAN, 1e6, -1, -1},
+        {NAN, NAN, NAN, NAN, 4e6, -1, -1},
+    };
+    for (int i = 0; i < 3; i++) {
+        fixture_recipe(table, SIZES, LADDER_SETTINGS, SEEDS, 16 + i, more[i]);
+    }
+    for (int i = 0; i < table->cells; i++) {
+        const struct table_cell *cell = &table->cell[i];
+        const int size = i / SEEDS / LADDER_SETTINGS;
+        const double noise = 0.02 * sin(12.3 * i);
+        const bool low = cell->learning_rate < 0.009 / (1 + size);
+        const double loss = 2 - 0.5 * log2(cell->tokens / 2e6) + (low ? 0.1 : 0) +
+                            (cell->dropout == 0.4 ? 0.3 + 0.3 * size : 0) + noise;
+        const double own = cell->dropout > 0 ? -0.3 : 0;
+        fixture_set(table, i, 0, 0, loss, exp(-9 - 2 * (loss - 2) + own),
+                    1e-4 * (1 + cell->dropout));
+    }
+    struct analysis *analysis = analyse(table);
+    assert_int_equal(analysis->exploratories, 2);
+    const struct exploratory *rate = &analysis->exploratory[0], *star = &analysis->exploratory[1];
+    assert_true(fabs(rate->effect.interval.estimate + 0.2) < 0.02);
+    assert_int_equal(rate->matched.blocks, SIZES * SEEDS);
+    assert_true(fabs(rate->matched.interval.estimate) < 1e-9);
+    assert_int_equal(star->effect.blocks, SIZES * SEEDS);
+    assert_int_equal(star->matched.blocks, SEEDS);
+    assert_true(fabs(star->matched.interval.estimate + 0.3) < 1e-9);
+    assert_true(star->matched_holm < 1e-6);
+    /* Beside KL, the claims on Δloss: 10⁻⁵ of dropout 0.1, nothing of the others. */
+    assert_true(fabs(analysis->delta_loss[H2].interval.estimate - 1e-5) < 1e-12);
+    assert_true(fabs(analysis->delta_loss[H1].interval.estimate) < 1e-12);
+    assert_true(isnan(analysis->delta_loss[H5].interval.estimate)); /* no diagonal */
     analysis_free(analysis);
     fixture_free(table);
 }
@@ -63,6 +109,11 @@ static void the_headline(void **state)
     struct analysis *analysis = analyse(table);
     analysis_headline(analysis, text);
     assert_ptr_equal(strstr(text, "Optimization choices explain more"), text);
+    const struct interval *less = &analysis->shares.optimization_less_scale;
+    char points[96];
+    snprintf(points, sizeof points, ", by %.0f percentage points [%.0f, %.0f]. Of the variance",
+             100 * less->estimate, 100 * less->low, 100 * less->high);
+    assert_non_null(strstr(text, points));
     assert_non_null(strstr(text, "Of 6 tests of the paper's claims 1 to 5")); /* no ladder, no 5 */
     analysis_free(analysis);
 
@@ -87,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_explored),
+        cmocka_unit_test(what_is_left_at_equal_loss),
         cmocka_unit_test(the_headline),
     };
     return cmocka_run_group_tests_name("results_analysis", tests, NULL, NULL);

@@ -88,7 +88,7 @@ static char *text_attribute(int id, const char *name)
 static void check_claims(int group, const struct analysis *analysis)
 {
     double effect[HYPOTHESES], low[HYPOTHESES], df[HYPOTHESES], verdict[HYPOTHESES];
-    double matched[HYPOTHESES], worst[HYPOTHESES];
+    double matched[HYPOTHESES], worst[HYPOTHESES], on_loss[HYPOTHESES];
     int asked = 0;
     get(group, "effect", effect);
     get(group, "effect_low", low);
@@ -96,6 +96,7 @@ static void check_claims(int group, const struct analysis *analysis)
     get(group, "verdict", verdict);
     get(group, "matched_effect", matched);
     get(group, "worst_effect_high", worst);
+    get(group, "delta_loss_effect", on_loss);
     for (int h = 0; h < HYPOTHESES; h++) {
         const struct claim *claim = &analysis->claims.claim[h];
         const bool is = claim->verdict != VERDICT_NOT_ASKED;
@@ -104,6 +105,7 @@ static void check_claims(int group, const struct analysis *analysis)
         assert_number(low[h], is ? claim->effect.interval.low : NAN);
         assert_int_equal((int)df[h], is ? claim->effect.interval.df : NC_FILL_INT);
         assert_number(matched[h], claim->has_matched ? claim->matched.interval.estimate : NAN);
+        assert_number(on_loss[h], analysis->delta_loss[h].interval.estimate);
         assert_number(worst[h], claim->has_worst ? claim->worst.interval.high : NAN);
         asked += is;
     }
@@ -114,23 +116,28 @@ static void check_contrasts(int group, const struct analysis *analysis)
 {
     size_t count = (size_t)analysis->exploratories;
     double *effect = calloc(count + 1, sizeof *effect), *holm = calloc(count + 1, sizeof *holm);
+    double *matched = calloc(count + 1, sizeof *matched);
     char **quantizer = calloc(count + 1, sizeof *quantizer);
     int id = -1;
-    assert_true(effect != NULL && holm != NULL && quantizer != NULL && count > 0);
+    assert_true(effect != NULL && holm != NULL && matched != NULL && quantizer != NULL &&
+                count > 0);
     get(group, "contrast_effect", effect);
     get(group, "contrast_holm", holm);
+    get(group, "contrast_matched_effect", matched);
     assert_int_equal(nc_inq_varid(group, "contrast_quantizer", &id), NC_NOERR);
     assert_int_equal(nc_get_var_string(group, id, quantizer), NC_NOERR);
     for (size_t i = 0; i < count; i++) {
         const struct exploratory *one = &analysis->exploratory[i];
         assert_number(effect[i], one->effect.interval.estimate);
         assert_number(holm[i], one->holm);
+        assert_number(matched[i], one->matched.interval.estimate);
         assert_string_equal(quantizer[i], analysis->table->quantizer[one->quantizer]);
     }
     nc_free_string(count, quantizer);
     free(quantizer);
     free(effect);
     free(holm);
+    free(matched);
 }
 
 static void group(void **state)
