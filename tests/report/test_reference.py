@@ -16,6 +16,7 @@ import sys
 
 import netCDF4
 import numpy as np
+import scipy.stats
 
 FILE, STUDY, README = "results/reference.nc", "jobs/reference.yaml", "README.md"
 NUMBER = r"[+−]?[\d.,]+"
@@ -96,6 +97,70 @@ def check_claims(answer, table):
     check(seen == len(names), f"{README}: {seen} of {len(names)} claims")
 
 
+def t_interval(blocks, confidence=0.95):
+    """Mean over sizes of the seeds' means, with the error of seeds within sizes. blocks: (sizes, seeds)."""
+    sizes, seeds = blocks.shape
+    df = sizes * (seeds - 1)
+    half = scipy.stats.t.ppf(0.5 + confidence / 2, df) * math.sqrt(blocks.var(axis=1, ddof=1).mean() / (sizes * seeds))
+    return blocks.mean(), blocks.mean() - half, blocks.mean() + half
+
+
+def check_companions(ds, section):
+    """What stands beside the effects, worked out here: at equal loss (numpy.interp on each seed's ladder), and on Δloss."""
+    answer = ds["analysis"]
+    last, tokens, rate = ds["loss"].shape[1] - 1, ds["train_tokens"][:], ds["learning_rate"][:]
+    seed, dropout, size = ds["seed"][:], ds["dropout"][:], ds["size"][:]
+    loss, quantizers = ds["loss"][:, last], list(ds["quantizer"][:])
+    base = ds["base"][:] != 0
+    sizes, seeds = list(dict.fromkeys(size)), sorted(set(seed))
+    best = np.array([rate[base & (size == each)].max() for each in size])
+    decay, schedule = ds["total_decay"][:], ds["schedule"][:]
+    plain = schedule == schedule[base][0]
+    fraction = plain & (tokens == tokens[base][0]) & np.isin(decay, (0.5, 0.005)) & np.isin(dropout, (0, 0.1))
+    grad_clip, precision = np.ma.filled(ds["grad_clip"][:], -1), ds["precision"][:]
+    same = plain & (decay == 0.5) & (dropout == 0) & (rate == best) & (precision == precision[base][0]) & (
+        grad_clip == grad_clip[base][0])
+    check(fraction.sum() == 16 * len(sizes) * len(seeds), f"{FILE}: {fraction.sum()} cells of the fraction")
+    low = rate < 0.9 * best
+
+    def main_effect(values, high):
+        return np.array([[values[b & high].mean() - values[b & ~high].mean() for k in seeds
+                          for b in [fraction & (size == s) & (seed == k)]] for s in sizes])
+
+    for quantizer in ("w8a8", "w4"):
+        log_kl = np.log(ds["kl"][:, last, quantizers.index(quantizer)])
+        matched = np.full(len(size), np.nan)
+        for s in sizes:
+            for k in seeds:
+                block = (size == s) & (seed == k)
+                rungs = np.flatnonzero(block & same)
+                rungs = rungs[np.argsort(loss[rungs])]
+                matched[block] = log_kl[block] - np.interp(loss[block], loss[rungs], log_kl[rungs], np.nan, np.nan)
+        worked_out = t_interval(main_effect(matched, low))
+        row = [i for i, each in enumerate(answer["contrast"][:])
+               if each.startswith("learning rate") and answer["contrast_quantizer"][i] == quantizer]
+        check(len(row) == 1, f"{FILE}: {len(row)} effects of the learning rate under {quantizer}")
+        stored = [float(answer["contrast_matched_effect" + end][row[0]]) for end in ("", "_low", "_high")]
+        check(np.allclose(worked_out, stored, rtol=0, atol=1e-9),
+              f"{FILE}: at equal loss, the rate under {quantizer}: {stored}, but worked out {worked_out}")
+        said = re.search({"w8a8": "at equal loss it costs", "w4": "under `w4`"}[quantizer] +
+                         rf" ({NUMBER}) % \[({NUMBER}), ({NUMBER})\]", section)
+        check(said and all(shown(text, 100 * math.expm1(value)) for text, value in zip(said.groups(), stored)),
+              f"{README}: at equal loss the learning rate is not {100 * np.expm1(stored)} under {quantizer}")
+    delta = ds["delta_loss"][:, last, quantizers.index("w8a8")]
+    h2 = list(answer["hypothesis"][:]).index("2")
+    worked_out = t_interval(main_effect(delta, dropout == 0.1), float(answer.confidence_of_claims))
+    stored = [float(answer["delta_loss_effect" + end][h2]) for end in ("", "_low", "_high")]
+    check(np.allclose(worked_out, stored, rtol=0, atol=1e-12), f"{FILE}: 2 on the loss: {stored}, but worked out {worked_out}")
+    # the smallest models at a third of their rate, against both ends at their best
+    log_kl = np.log(ds["kl"][:, last, quantizers.index("w8a8")])
+    mean = {(s, l): log_kl[fraction & (size == s) & (low == l)].mean() for s in sizes for l in (False, True)}
+    smallest, largest = sizes[0], sizes[-1]
+    part = (mean[smallest, False] - mean[smallest, True]) / (mean[smallest, False] - mean[largest, False])
+    said = re.search(r"(\d+) % of the difference in log KL", section)
+    check(said and shown(said[1], 100 * part), f"{README}: the rate's part of scale is {100 * part:.1f} %")
+
+
 def check_provenance(ds, readme):
     with open(STUDY, encoding="utf-8") as file:
         check(ds.study_file == file.read(), f"{STUDY} is not the study file in {FILE}")
@@ -135,6 +200,7 @@ def main():
     with netCDF4.Dataset(FILE) as ds:
         check_shares(ds["analysis"], table)
         check_claims(ds["analysis"], table)
+        check_companions(ds, section)
         check_provenance(ds, section)
         check_report(program, ds)
     if len(sys.argv) == 4:
