@@ -135,7 +135,7 @@ cleanup:
 struct contrast analysis_matched_setting(const struct analysis *analysis, int setting)
 {
     struct weights pair;
-    if ((analysis->design->setting[setting].changed & 1U << RECIPE_TOKENS) != 0) {
+    if (design_is_rung(analysis->design, setting)) {
         return contrast_none;
     }
     weights_pair(&pair, setting, analysis->effects->base);

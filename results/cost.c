@@ -47,11 +47,11 @@ struct task_drop cost_task_drop(const struct effects *effects, int quantizer, in
     return drop;
 }
 
-void cost_sentence(const struct analysis *analysis, char text[512])
+void cost_sentence(const struct analysis *analysis, char text[COST_TEXT])
 {
     const struct table *table = analysis->table;
     const struct effects *effects = analysis->effects;
-    char list[320] = "";
+    char list[COST_TEXT - 160] = "";
     int cells = 0;
     text[0] = '\0';
     if (effects->base < 0 || table->quantizers == 0) {
@@ -69,12 +69,14 @@ void cost_sentence(const struct analysis *analysis, char text[512])
         const size_t used = strlen(list);
         if (drop.drop.cells > 0) {
             snprintf(list + used, sizeof list - used, "%s%.20s " TEXT_PLUSMINUS " %.20s %% (%s)",
-                     used > 0 ? ", " : "; and of its accuracy ",
+                     used > 0 ? ", "
+                              : "; and of its accuracy (" TEXT_PLUSMINUS
+                                " one standard error over the items) ",
                      text_fixed(pooled_mean(&drop.drop), 1, false).s,
                      text_fixed(pooled_error(&drop.drop), 1, false).s, table->task[t]);
         }
     }
-    snprintf(text, 512, "%s costs the base recipe %s %% of its loss%s.",
+    snprintf(text, COST_TEXT, "%s costs the base recipe %s %% of its loss%s.",
              table->quantizer[analysis->quantizer],
              text_interval(100 * loss.estimate, 100 * loss.low, 100 * loss.high).s, list);
 }

@@ -27,8 +27,9 @@ struct task_drop {
 struct task_drop cost_task_drop(const struct effects *effects, int quantizer, int checkpoint,
                                 int task);
 
-/* "w8a8 costs the base recipe +0.0073 % [−0.0031, 0.0177] of its loss, and of its accuracy −0.1 ± 0.9 % (pairs)." "" if no run of the base
- * is finished. */
-void cost_sentence(const struct analysis *analysis, char text[512]);
+/* "w8a8 costs the base recipe +0.007 [0.002, 0.013] % of its loss; and of its accuracy (± one standard error over the items) −0.1 ± 0.9 %
+ * (pairs)." "" if no run of the base is finished. */
+enum { COST_TEXT = 256 + 96 * CELL_TASKS };
+void cost_sentence(const struct analysis *analysis, char text[COST_TEXT]);
 
 #endif

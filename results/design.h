@@ -81,6 +81,9 @@ bool fraction_at_size(const struct design *design, const struct fraction *fracti
 /* Is the setting one of the fraction's? */
 bool design_in_fraction(const struct design *design, int setting);
 
+/* Is it one of the ladder's, that is the base at some number of tokens? */
+bool design_is_rung(const struct design *design, int setting);
+
 /* The table's cell, −1: none. */
 int design_cell(const struct design *design, int setting, int size, int seed);
 

@@ -118,3 +118,12 @@ int design_find_ladder(struct error *err, struct design *design)
 cleanup:
     return status;
 }
+
+bool design_is_rung(const struct design *design, int setting)
+{
+    bool found = false;
+    for (int i = 0; i < design->ladder.settings; i++) {
+        found |= design->ladder.setting[i] == setting;
+    }
+    return found;
+}

@@ -95,9 +95,8 @@ static void note_scale(const struct page *page, char *note, size_t size)
         snprintf(note + used, size - used,
                  "%slarger models also train longer there; plane: at equal tokens %.40s, at equal "
                  "loss %.40s",
-                 used > 0 ? "; " : "",
-                 text_factor(slopes->tokens.estimate, slopes->tokens.low, slopes->tokens.high).s,
-                 text_factor(slopes->loss.estimate, slopes->loss.low, slopes->loss.high).s);
+                 used > 0 ? "; " : "", report_claim_effect(H5, &slopes->tokens).s,
+                 report_claim_effect(H5, &slopes->loss).s);
     }
 }
 
@@ -114,10 +113,7 @@ static void hypothesis_row(const struct page *page, enum hypothesis h)
     }
     row_start(page, name, hypothesis_claim(h), note);
     if (asked) {
-        const struct interval *effect = &claim->effect.interval;
-        page_number(page, "%s",
-                    h == H5 ? text_factor(effect->estimate, effect->low, effect->high).s
-                            : report_percent_interval(effect).s);
+        page_number(page, "%s", report_claim_effect(h, &claim->effect.interval).s);
         seeds_by_sizes(page, &claim->effect);
     } else {
         page_number(page, "\xe2\x80\x94");
@@ -248,7 +244,7 @@ int html_answer(struct error *err, const struct page *page)
     }
     fputs("<div class=\"first\">\n<div>\n", page->out);
     TRY(page_figure(err, page, FIGURE_SHARES));
-    char cost[512];
+    char cost[COST_TEXT];
     cost_sentence(page->analysis, cost);
     if (cost[0] != '\0') {
         page_paragraph(page, "small", "In the terms of the literature: %s", cost);

@@ -10,19 +10,12 @@ enum { EXPLORATORY_ROWS = 2000 };
 
 /* ── Claims ── */
 
-/* In percent; of H5 as a factor per decade. */
-static struct text effect_text(enum hypothesis h, const struct interval *effect)
-{
-    return h == H5 ? text_factor(effect->estimate, effect->low, effect->high)
-                   : report_percent_interval(effect);
-}
-
 static void claim_row(const struct page *page, enum hypothesis h)
 {
     const struct claim *claim = &page->analysis->claims.claim[h];
     fprintf(page->out, "<tr><th scope=\"row\">H%s</th>", hypothesis_name(h));
     page_text(page, "%s", claim->contrast);
-    page_number(page, "%s", effect_text(h, &claim->effect.interval).s);
+    page_number(page, "%s", report_claim_effect(h, &claim->effect.interval).s);
     fputs("<td>", page->out);
     page_verdict(page, claim->plain);
     fputs("</td>", page->out);
@@ -83,14 +76,15 @@ static void claims_in_detail(const struct page *page)
 {
     static const char *const head[] = {"",
                                        "contrast",
-                                       ">effect, %",
+                                       ">effect, % (H5: times)",
                                        "of the interval alone",
                                        ">detectable, %",
                                        ">in decades of parameters",
                                        ">at equal loss, %",
                                        "verdict at equal loss",
                                        ">cells beyond the ladder",
-                                       ">on " REPORT_DELTA "loss, " REPORT_UNIT " nats per token",
+                                       ">on " REPORT_DELTA "loss, " REPORT_UNIT
+                                       " nats (H5: per decade)",
                                        ">size \xc3\x97 effect, p",
                                        ">diverged as worst, ranks",
                                        ">blocks left out"};
@@ -136,7 +130,7 @@ static void slopes(const struct page *page)
                head, 3);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         fprintf(page->out, "<tr><th scope=\"row\">%s</th>", rows[i].name);
-        page_number(page, "%s", effect_text(H5, rows[i].slope).s);
+        page_number(page, "%s", report_claim_effect(H5, rows[i].slope).s);
         page_number(page, "%d", rows[i].slope->df);
         fputs("</tr>\n", page->out);
     }

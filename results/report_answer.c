@@ -93,14 +93,6 @@ cleanup:
 
 /* ── Claims ── */
 
-static struct text effect_text(const struct claim *claim, const struct interval *interval)
-{
-    if (claim->hypothesis == H5) {
-        return text_factor(interval->estimate, interval->low, interval->high);
-    }
-    return report_percent_interval(interval);
-}
-
 /* As verdict_name, in the width of a column. */
 static const char *short_verdict(enum verdict verdict)
 {
@@ -128,13 +120,16 @@ static void add_claim(struct text_table *columns, const struct claim *claim)
     } else {
         text_table_add(columns, "%s", DASH);
     }
-    text_table_add(columns, "%s", asked ? effect_text(claim, &claim->effect.interval).s : DASH);
+    text_table_add(columns, "%s",
+                   asked ? report_claim_effect(claim->hypothesis, &claim->effect.interval).s
+                         : DASH);
 }
 
 /* What stands beside each claim: the effect at equal loss, that on the loss itself, and how many decades of parameters do the same. */
 static int print_companions(struct error *err, const struct report *report)
 {
     int status = STATUS_OK;
+    const struct claims *claims = &report->analysis->claims;
     struct text_table *columns = NULL;
     TRY(text_table_open(err, "llrrrr", 2, &columns));
     static const char *const head[] = {"",
@@ -152,7 +147,7 @@ static int print_companions(struct error *err, const struct report *report)
     TEXT_ADD_HEAD(columns, head);
     bool any = false;
     for (int h = 0; h < HYPOTHESES; h++) {
-        const struct claim *claim = &report->analysis->claims.claim[h];
+        const struct claim *claim = &claims->claim[h];
         const struct interval *on_loss = &report->analysis->delta_loss[h].interval;
         if (!claim->has_matched && isnan(on_loss->estimate)) {
             continue;
@@ -160,7 +155,8 @@ static int print_companions(struct error *err, const struct report *report)
         text_table_add(columns, "%s", hypothesis_name(claim->hypothesis));
         if (claim->has_matched) {
             text_table_add(columns, "%s", short_verdict(claim->matched_verdict));
-            text_table_add(columns, "%s", effect_text(claim, &claim->matched.interval).s);
+            text_table_add(columns, "%s",
+                           report_claim_effect(claim->hypothesis, &claim->matched.interval).s);
             text_table_add(columns, "%d", claim->matched_outside);
         } else {
             text_table_add(columns, "%s", DASH);
@@ -173,12 +169,17 @@ static int print_companions(struct error *err, const struct report *report)
     }
     if (any) {
         fputc('\n', report->out);
-        text_wrap(
-            report->out, "",
-            "Beside them: the same against base runs of equal loss (beyond the ladder: cells whose "
-            "loss lies outside that of the base's runs of their size), the effect on " REPORT_DELTA
-            "loss, quantized less full, and the decades of parameters that change KL as much, by "
-            "5");
+        text_say(report->out, "",
+                 "Beside them, with the same intervals: %sthe effect on " REPORT_DELTA
+                 "loss, quantized less full (of 5 per decade)%s",
+                 report_has_ladder(report->analysis)
+                     ? "the same against base runs of equal loss (beyond the ladder: cells whose "
+                       "loss lies outside that of the base's runs of their size), "
+                     : "",
+                 isnan(claims->claim[H1].decades) && isnan(claims->claim[H2].decades) &&
+                         isnan(claims->claim[H3A].decades) && isnan(claims->claim[H4A].decades)
+                     ? ""
+                     : ", and the decades of parameters that change KL as much, by 5");
         TRY(text_table_print(err, report->out, columns, 1));
     }
 cleanup:
@@ -201,7 +202,8 @@ static void note_claim(const struct report *report, const struct claim *claim)
     for (int s = 0; s < claim->sizes; s++) {
         const size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s %s %s", s > 0 ? "; " : "",
-                 report->effects->size[s].name, effect_text(claim, &claim->by_size[s].interval).s,
+                 report->effects->size[s].name,
+                 report_claim_effect(claim->hypothesis, &claim->by_size[s].interval).s,
                  verdict_name(claim->size_verdict[s]));
     }
     if (list[0] != '\0') {
@@ -419,7 +421,7 @@ int report_answer(struct error *err, const struct report *report)
     text_wrap(report->out, "", headline);
     TRY(print_shares(err, report));
     TRY(print_claims(err, report));
-    char cost[512];
+    char cost[COST_TEXT];
     cost_sentence(report->analysis, cost);
     if (cost[0] != '\0') {
         text_wrap(report->out, LEAD, cost);

@@ -14,6 +14,22 @@ struct text report_percent_interval(const struct interval *interval)
                          text_percent(interval->high));
 }
 
+struct text report_claim_effect(enum hypothesis hypothesis, const struct interval *effect)
+{
+    return hypothesis == H5 ? text_factor(effect->estimate, effect->low, effect->high)
+                            : report_percent_interval(effect);
+}
+
+bool report_shows_others(const struct report *report)
+{
+    return report->full || !report->analysis->design->has_fraction;
+}
+
+bool report_has_ladder(const struct analysis *analysis)
+{
+    return analysis->design->ladder.settings > 1;
+}
+
 struct text report_milli_interval(const struct interval *interval)
 {
     return text_interval(REPORT_SCALE * interval->estimate, REPORT_SCALE * interval->low,
@@ -225,19 +241,15 @@ cleanup:
 
 /* ── Effects ── */
 
-/* Is there anything to compare with at equal loss? */
-static bool has_ladder(const struct report *report)
-{
-    return report->analysis->design->ladder.settings > 1;
-}
-
 /* KL at equal loss, and of how many pairs if not of all. */
 static void add_matched(struct text_table *columns, const struct report *report, int setting,
                         const struct effect *kl)
 {
     const struct contrast matched = analysis_matched_setting(report->analysis, setting);
-    if (matched.blocks == 0) {
+    if (design_is_rung(report->analysis->design, setting)) {
         text_table_add(columns, "%s", "\xe2\x80\x94");
+    } else if (matched.blocks == 0) {
+        text_table_add(columns, "\xe2\x80\x94 (0 of %d)", kl->pairs);
     } else if (matched.blocks < kl->pairs) {
         text_table_add(columns, "%s (%d of %d)", report_percent_interval(&matched.interval).s,
                        matched.blocks, kl->pairs);
@@ -251,7 +263,7 @@ static int print_effects(struct error *err, const struct report *report)
     int status = STATUS_OK;
     struct text_table *columns = NULL;
     const struct effects *effects = report->effects;
-    const bool ladder = has_ladder(report);
+    const bool ladder = report_has_ladder(report->analysis);
     static const char *const names[2][6] = {
         {"", "degra-", "KL,", "KL at equal loss,", REPORT_DELTA "loss,", "loss,"},
         {"setting", "dation", "% [95 %]", "% [95 %]", REPORT_UNIT " [95 %]",
@@ -353,7 +365,7 @@ int report_main_quantizer(struct error *err, const struct report *report)
         text_say(report->out, "",
                  "Effect of each setting against the base%s; " REPORT_DELTA
                  "loss and loss in 10\xe2\x81\xbb\xc2\xb3 nats per token",
-                 has_ladder(report)
+                 report_has_ladder(report->analysis)
                      ? "; at equal loss, against base runs of their size and loss (in brackets how "
                        "many pairs lie within those runs' loss, if not all)"
                      : "");
@@ -440,8 +452,7 @@ int report_other_quantizers(struct error *err, const struct report *report)
     report_heading(report, "Degradation under the other quantizers at the end of training");
     text_wrap(report->out, "", "Base recipe (KL: geometric mean over seeds)");
     TRY(print_means(err, report, true));
-    /* a fraction's answer for them is the table of its main effects */
-    if (effects->settings > 1 && (report->full || !report->analysis->design->has_fraction)) {
+    if (effects->settings > 1 && report_shows_others(report)) {
         fputc('\n', report->out);
         text_wrap(report->out, "",
                   "Effect of each setting against the base (its effect on the loss stands above)");

@@ -106,7 +106,7 @@ int report_exploratory(struct error *err, const struct report *report)
                   : "* adjusted p below 0.05 (Holm, within the quantizer); intervals with --full. "
                     "Exploratory, but for the first row's effects that claims are about.");
     TRY(print_main_effects(err, report, false));
-    if (design->ladder.settings > 1) {
+    if (report_has_ladder(report->analysis)) {
         fputc('\n', report->out);
         text_wrap(report->out, "",
                   "The same at equal loss: against base runs of the same size and loss, so that "

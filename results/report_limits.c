@@ -78,8 +78,8 @@ static void say_unmatched(const struct report *report)
                  "loss (nats per token): %s. Their effect on KL compares a better model with a "
                  "worse one%s.",
                  list,
-                 report->analysis->design->ladder.settings > 1
-                     ? "; at equal loss it stands beside, where the base's runs reach"
+                 report_has_ladder(report->analysis)
+                     ? "; that at equal loss stands beside, where the base's runs reach"
                      : "");
     }
 }
@@ -191,10 +191,11 @@ static void say_rates(const struct report *report)
         }
     }
     if (differ) {
-        text_say(report->out, LEAD,
-                 "Scale goes with the learning rate: every size has its own (%s). What the rate "
-                 "does to KL is part of the effect of scale.",
-                 list);
+        text_say(
+            report->out, LEAD,
+            "Sizes differ in their learning rate, too (%s). What the rate does to KL, by itself "
+            "or through the loss, is part of the effect of scale.",
+            list);
     }
 }
 
@@ -276,20 +277,23 @@ static void say_instruction_sets(const struct report *report)
 
 static void say_always(const struct report *report)
 {
+    const bool others = report_shows_others(report);
     int intervals = 0;
     for (int s = report_next(report, report->effects->base); s < report->effects->settings;
          s = report_next(report, s)) {
         for (int q = 0; q < report->table->quantizers; q++) {
             intervals +=
+                (others || q == report->quantizer) &&
                 effects_of(report->effects, s, RESPONSE_LOG_KL, q, report->last, EFFECTS_ALL_SIZES)
-                    .interval.df > 0;
+                        .interval.df > 0;
         }
     }
     if (intervals > 1) {
         text_say(
             report->out, LEAD,
-            "Each interval stands for itself: of the %d intervals on KL above, about %s would "
-            "exclude 0 by chance if no setting had any effect. Only the intervals of the claims at "
+            "Each interval stands for itself: of the %d on KL of a setting against the base above, "
+            "about %s would exclude 0 by chance if no setting had any effect. Only the intervals "
+            "of the claims at "
             "the top are simultaneous.",
             intervals, text_fixed(0.05 * intervals, 1, false).s);
     }

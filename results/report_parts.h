@@ -39,12 +39,19 @@ void report_heading(const struct report *report, const char *format, ...)
 /* "more", "less", "undecided" …: what an effect's interval says about the degradation. */
 const char *report_word(const struct effect *effect);
 
-/* An effect on log KL in percent, one on Δloss or loss in REPORT_UNIT, with its interval. */
+/* An effect on log KL in percent, one on Δloss or loss in REPORT_UNIT, with its interval; a claim's in percent, H5's as a factor. */
 struct text report_percent_interval(const struct interval *interval);
+struct text report_claim_effect(enum hypothesis hypothesis, const struct interval *effect);
 struct text report_milli_interval(const struct interval *interval);
 
 /* "9" or "8 of 9" pairs. */
 void report_add_pairs(struct text_table *table, const struct effect *effect);
+
+/* Has the base other numbers of tokens, so that effects have companions at equal loss? */
+bool report_has_ladder(const struct analysis *analysis);
+
+/* Are there tables of each setting under each other quantizer? A fraction's short answer for them is its main effects. */
+bool report_shows_others(const struct report *report);
 
 /* report_answer.c */
 int report_answer(struct error *err, const struct report *report);

@@ -88,6 +88,7 @@ def check_claims(answer, table):
         i = names.index(name)
         for cell, prefix in ((row[1], "effect"), (row[2], "matched_effect")):
             if not cell:
+                check(np.ma.is_masked(answer[prefix][i]), f"{README}: claim {name} lacks its {prefix}")
                 continue
             values = [math.exp(float(answer[prefix + end][i])) for end in ("", "_low", "_high")]
             check_triple(f"claim {name}", cell, values if "×" in cell else [100 * (value - 1) for value in values])
@@ -143,7 +144,7 @@ def check_companions(ds, section):
         stored = [float(answer["contrast_matched_effect" + end][row[0]]) for end in ("", "_low", "_high")]
         check(np.allclose(worked_out, stored, rtol=0, atol=1e-9),
               f"{FILE}: at equal loss, the rate under {quantizer}: {stored}, but worked out {worked_out}")
-        said = re.search({"w8a8": "at equal loss it costs", "w4": "under `w4`"}[quantizer] +
+        said = re.search({"w8a8": "nothing at equal loss:", "w4": "under `w4`"}[quantizer] +
                          rf" ({NUMBER}) % \[({NUMBER}), ({NUMBER})\]", section)
         check(said and all(shown(text, 100 * math.expm1(value)) for text, value in zip(said.groups(), stored)),
               f"{README}: at equal loss the learning rate is not {100 * np.expm1(stored)} under {quantizer}")
@@ -157,8 +158,61 @@ def check_companions(ds, section):
     mean = {(s, l): log_kl[fraction & (size == s) & (low == l)].mean() for s in sizes for l in (False, True)}
     smallest, largest = sizes[0], sizes[-1]
     part = (mean[smallest, False] - mean[smallest, True]) / (mean[smallest, False] - mean[largest, False])
-    said = re.search(r"(\d+) % of the difference in log KL", section)
-    check(said and shown(said[1], 100 * part), f"{README}: the rate's part of scale is {100 * part:.1f} %")
+    check_said(section, rf"({NUMBER}) % of the difference in log KL", [100 * part])
+
+
+def check_said(section, pattern, values):
+    """The numbers in README's sentence, each to its digits."""
+    said = re.search(pattern, section)
+    check(said and len(said.groups()) == len(values) and all(shown(text, value) for text, value in zip(said.groups(), values)),
+          f"{README}: {said[0] if said else pattern!r} where {FILE} has {[float(f'{value:.4g}') for value in values]}")
+
+
+def check_text(ds, section):
+    """Numbers outside the tables."""
+    answer = ds["analysis"]
+    three = rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]"
+
+    def ends(name, index, of):
+        return [of(float(answer[name + end][index])) for end in ("", "_low", "_high")]
+
+    def percent(value):
+        return 100 * math.expm1(value)
+
+    shares = dict(zip(answer["share"][:], 100 * answer["share_estimate"][:]))
+    factor = dict(zip(answer["factor"][:], 100 * answer["factor_share"][:]))
+    less = [100 * float(answer["optimization_less_scale" + end][...]) for end in ("", "_low", "_high")]
+    check_said(section, rf"({NUMBER}) % of its variance against ({NUMBER}) %, ({NUMBER}) points more \[({NUMBER}), ({NUMBER})\]",
+               [shares["optimization"], shares["scale"], *less])
+    check_said(section, rf"scale would lead \(({NUMBER}) against ({NUMBER})\)",
+               [shares["scale"], shares["optimization"] - factor["dropout"]])
+    check_said(section, rf"dropout \(0, 0.1\) ({NUMBER}), learning rate \(best, a third\) ({NUMBER}), total decay \(0.5, 0.005\) "
+               rf"({NUMBER}), clipping ({NUMBER}), fp16 or bf16 ({NUMBER}) ",
+               [factor[name] for name in ("dropout", "learning rate", "total decay", "clip", "precision")])
+    slopes = list(answer["matching"][:])
+    for words, name in (("×{} at equal tokens,", "equal tokens"), ("×{} at equal loss", "equal loss"),
+                        ("×{} at equal tokens per parameter", "equal tokens per parameter")):
+        check_said(section, words.format(three), ends("slope", slopes.index(name), math.exp))
+    contrasts = list(zip(answer["contrast"][:], answer["contrast_quantizer"][:]))
+    at = {(name.partition(" 0.333")[0], of): i for i, (name, of) in enumerate(contrasts)}
+    check_said(section, rf"A third of the learning rate saves ({NUMBER}) %",
+               [-percent(float(answer["contrast_effect"][at["learning rate", "w8a8"]]))])
+    check_said(section, rf"though ({NUMBER}) % under `w4a4`",
+               [percent(float(answer["contrast_matched_effect"][at["learning rate", "w4a4"]]))])
+    check_said(section, rf"0\.4, at two sizes: ({NUMBER}) %, and ({NUMBER}) % \[({NUMBER}), ({NUMBER})\];",
+               [-percent(float(answer["contrast_effect"][at["dropout=0.4", "w8a8"]])),
+                *(-value for value in np.array(ends("contrast_matched_effect", at["dropout=0.4", "w8a8"], percent))[[0, 2, 1]])])
+    check(np.ma.getmaskarray(answer["contrast_matched_effect"][:])[at["dropout=0.8", "w8a8"]], "dropout 0.8 is within the ladder")
+    ceiling = float(answer["early_rho"][-1])
+    check_said(section, rf"of training; ceiling ({NUMBER})", [ceiling])
+    check(not np.any(answer["mechanism_supported"][:]), f"{FILE}: a mechanism is supported")
+    check_said(section, rf"effect of ({NUMBER}) % from none", [percent(max(answer["detectable"][:-1]))])
+    last = ds["loss"].shape[1] - 1
+    base = ds["base"][:] != 0
+    cost = 100 * ds["relative_loss_increase"][base, last, list(ds["quantizer"][:]).index("w8a8")]
+    size = ds["size"][:][base]
+    check_said(section, rf"costs the base recipe ({NUMBER}) % \[({NUMBER}), ({NUMBER})\] of its loss",
+               t_interval(np.array([cost[size == s] for s in dict.fromkeys(size)])))
 
 
 def check_provenance(ds, readme):
@@ -201,6 +255,7 @@ def main():
         check_shares(ds["analysis"], table)
         check_claims(ds["analysis"], table)
         check_companions(ds, section)
+        check_text(ds, section)
         check_provenance(ds, section)
         check_report(program, ds)
     if len(sys.argv) == 4:

@@ -77,6 +77,35 @@ static inline struct table *fixture_half_fraction(int sizes, int seeds, int more
     return table;
 }
 
+/* The half fraction, dropout 0.4 (setting 16) and a ladder of half and twice the tokens (17, 18), on which log KL falls by 2 per nat. The
+ * rate's settings lie on it; those with dropout 0.3 below it. At the second size, dropout 0.4 has a loss beyond it. Then `more` settings
+ * that are the base so far. */
+static inline struct table *fixture_equal_loss(int sizes, int seeds, int more)
+{
+    enum { DROPOUT = 16, HALF, TWICE, OWN };
+    const int settings = OWN + more;
+    struct table *table = fixture_half_fraction(sizes, seeds, settings - 16);
+    const struct fixture_recipe recipe[] = {
+        {NAN, 0.4, NAN, NAN, NAN, -1, -1},
+        {NAN, NAN, NAN, NAN, 1e6, -1, -1},
+        {NAN, NAN, NAN, NAN, 4e6, -1, -1},
+    };
+    for (int i = DROPOUT; i < OWN; i++) {
+        fixture_recipe(table, sizes, settings, seeds, i, recipe[i - DROPOUT]);
+    }
+    for (int i = 0; i < table->cells; i++) {
+        const struct table_cell *cell = &table->cell[i];
+        const int size = i / seeds / settings;
+        const bool low = cell->learning_rate < 0.009 / (1 + size);
+        const double loss = 2 - 0.5 * log2(cell->tokens / 2e6) + (low ? 0.1 : 0) +
+                            (cell->dropout == 0.4 ? 0.3 + 0.3 * size : 0) + 0.02 * sin(12.3 * i);
+        const double own = cell->dropout > 0 ? -0.3 : 0;
+        fixture_set(table, i, 0, 0, loss, exp(-9 - 2 * (loss - 2) + own),
+                    1e-4 * (1 + cell->dropout));
+    }
+    return table;
+}
+
 /* Take a cell out of the table (as if its setting had not been planned there). Indices behind it move. */
 static inline void fixture_remove(struct table *table, int cell)
 {

@@ -57,32 +57,11 @@ static void what_is_explored(void **state)
     fixture_free(table);
 }
 
-/* With a ladder on which log KL falls by 2 per nat, and settings that lie on it: a rate whose effect is all one of
- * the loss, and a dropout that does as much again; at 0.4 it leaves the ladder at the larger size. */
+/* The rate's effect is all one of the loss; dropout's own is left, at 0.4 of the size within the ladder. */
 static void what_is_left_at_equal_loss(void **state)
 {
     (void)state;
-    enum { LADDER_SETTINGS = SETTINGS + 2 };
-    struct table *table = fixture_half_fraction(SIZES, SEEDS, 3);
-    const struct fixture_recipe more[] = {
-        {NAN, 0.4, NAN, NAN, NAN, -1, -1},
-        {NAN, NAN, NAN, NAN, 1e6, -1, -1},
-        {NAN, NAN, NAN, NAN, 4e6, -1, -1},
-    };
-    for (int i = 0; i < 3; i++) {
-        fixture_recipe(table, SIZES, LADDER_SETTINGS, SEEDS, 16 + i, more[i]);
-    }
-    for (int i = 0; i < table->cells; i++) {
-        const struct table_cell *cell = &table->cell[i];
-        const int size = i / SEEDS / LADDER_SETTINGS;
-        const double noise = 0.02 * sin(12.3 * i);
-        const bool low = cell->learning_rate < 0.009 / (1 + size);
-        const double loss = 2 - 0.5 * log2(cell->tokens / 2e6) + (low ? 0.1 : 0) +
-                            (cell->dropout == 0.4 ? 0.3 + 0.3 * size : 0) + noise;
-        const double own = cell->dropout > 0 ? -0.3 : 0;
-        fixture_set(table, i, 0, 0, loss, exp(-9 - 2 * (loss - 2) + own),
-                    1e-4 * (1 + cell->dropout));
-    }
+    struct table *table = fixture_equal_loss(SIZES, SEEDS, 0);
     struct analysis *analysis = analyse(table);
     assert_int_equal(analysis->exploratories, 2);
     const struct exploratory *rate = &analysis->exploratory[0], *star = &analysis->exploratory[1];
@@ -113,6 +92,19 @@ static void the_headline(void **state)
     char points[96];
     snprintf(points, sizeof points, ", by %.0f percentage points [%.0f, %.0f]. Of the variance",
              100 * less->estimate, 100 * less->low, 100 * less->high);
+    assert_non_null(strstr(text, points));
+
+    analysis->shares.optimization_less_scale = (struct interval){-0.21, -0.33, -0.08, 6};
+    analysis_headline(analysis, text);
+    snprintf(points, sizeof points,
+             "than optimization choices do, by 21 percentage points [8, 33]. Of the variance");
+    assert_non_null(strstr(text, points));
+    analysis->shares.optimization_less_scale = (struct interval){-0.04, -0.13, 0.06, 6};
+    analysis_headline(analysis, text);
+    snprintf(points, sizeof points,
+             "is not decided here (optimization less scale: \xe2\x88\x92"
+             "4 percentage points [\xe2\x88\x92"
+             "13, 6]).");
     assert_non_null(strstr(text, points));
     assert_non_null(strstr(text, "Of 6 tests of the paper's claims 1 to 5")); /* no ladder, no 5 */
     analysis_free(analysis);

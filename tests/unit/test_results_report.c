@@ -6,8 +6,8 @@
 #include <cmocka.h>
 
 #include "results/text.h"
+#include "tests/unit/design_fixture.h"
 #include "tests/unit/report_fixture.h"
-#include "tests/unit/table_fixture.h"
 
 /* 3 sizes × 4 settings × 3 seeds, 3 checkpoints, 3 quantizers; only w8a8 before the end. Setting 1 raises KL, 2 lowers it
  * and costs loss, 3 does nothing but noise. */
@@ -439,6 +439,66 @@ static void test_panels(void **state)
     text_table_free(table);
 }
 
+/* What stands beside effects: equal loss, the loss itself; and which of them mean nothing. */
+static void test_companions(void **state)
+{
+    (void)state;
+    enum { SIZES = 2, SEEDS = 3, SETTINGS = 20, MIXED = 19 };
+    struct table *table = fixture_equal_loss(SIZES, SEEDS, 1);
+    snprintf(table->design, sizeof table->design, "fractional");
+    for (int size = 0; size < SIZES; size++) { /* fewer tokens at one size, more at the other */
+        for (int k = 0; k < SEEDS; k++) {
+            const int cell = (size * SETTINGS + MIXED) * SEEDS + k;
+            fixture_recipe_cell(&table->cell[cell], size,
+                                (struct fixture_recipe){.total_decay = NAN,
+                                                        .dropout = NAN,
+                                                        .grad_clip = NAN,
+                                                        .rate_factor = NAN,
+                                                        .tokens = size == 0 ? 1.2e6 : 3e6,
+                                                        .precision = -1,
+                                                        .schedule = -1});
+        }
+    }
+    char *text = print(table, NULL, false);
+    char *beside = paragraph(text, "Beside them, with the same intervals");
+    assert_has(beside, "the same against base runs of equal loss");
+    assert_has(beside, "2 opposite ");
+    free(beside);
+    char *effects = paragraph(text, "Effect of each setting against the base; ");
+    assert_has(effects, "\xe2\x88\x92"
+                        "25.9 [\xe2\x88\x92"
+                        "25.9, \xe2\x88\x92"
+                        "25.9] (3 of 6)"); /* exp(−0.3) − 1 */
+    free(effects);
+    assert_has(text, "w8a8 costs the base recipe +0.00");
+    assert_has(text, "The same at equal loss: against base runs of the same size and loss");
+    char *limits = paragraph(text, "What this study cannot decide");
+    assert_has(limits, "more at others: setting=19.");
+    assert_has(limits, "Other training lengths than the base's: setting=17, setting=18.");
+    assert_has(limits, "Sizes differ in their learning rate, too (size0 0.01, size1 0.005)");
+    assert_has(limits, "of the 4 on KL of a setting against the base above, about 0.2 would");
+    free(limits);
+    free(text);
+
+    for (int i = 0; i < table->cells; i++) { /* dropout 0.4 is as bad as no base run */
+        table->loss[i] += table->cell[i].dropout == 0.4 ? 2 : 0;
+    }
+    text = print(table, NULL, false);
+    effects = paragraph(text, "Effect of each setting against the base; ");
+    assert_has(effects, "\xe2\x80\x94 (0 of 6)");
+    free(effects);
+    free(text);
+    fixture_free(table);
+
+    table = study(3, 2, 3); /* no ladder: nothing of equal loss */
+    text = print(table, NULL, false);
+    assert_lacks(text, "equal loss,");
+    assert_lacks(text, "runs of equal loss (");
+    assert_lacks(text, "Sizes differ in their learning rate");
+    free(text);
+    fixture_free(table);
+}
+
 /* Quantizers in order, whatever their order in the study; one that was not measured is left out. */
 static void test_ranking(void **state)
 {
@@ -465,19 +525,13 @@ static void test_ranking(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ranking),
-        cmocka_unit_test(test_complete_study),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_losses_are_told),
-        cmocka_unit_test(test_single_seed),
-        cmocka_unit_test(test_smallest_studies),
-        cmocka_unit_test(test_identical_setting),
-        cmocka_unit_test(test_awkward_names),
-        cmocka_unit_test(test_extreme_values),
-        cmocka_unit_test(test_training_lengths),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_numbers_in_text),
-        cmocka_unit_test(test_panels),
+        cmocka_unit_test(test_companions),       cmocka_unit_test(test_ranking),
+        cmocka_unit_test(test_complete_study),   cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_losses_are_told),  cmocka_unit_test(test_single_seed),
+        cmocka_unit_test(test_smallest_studies), cmocka_unit_test(test_identical_setting),
+        cmocka_unit_test(test_awkward_names),    cmocka_unit_test(test_extreme_values),
+        cmocka_unit_test(test_training_lengths), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_numbers_in_text),  cmocka_unit_test(test_panels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
