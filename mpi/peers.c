@@ -8,7 +8,6 @@
 
 #include "mpi/clock.h"
 #include "mpi/launcher.h"
-#include "results/process.h"
 
 static const double start_patience = 30; /* seconds until READY, beyond the timeout */
 static const double look_every = 0.25;   /* seconds, for processes that are gone */
@@ -47,6 +46,7 @@ int peers_send_setup(struct error *err, struct peers *p, const struct setup *set
     int status = STATUS_OK;
     double now = clock_seconds();
     p->setup = *setup;
+    p->setup.coordinator = p->self;
     p->timeout = setup->heartbeat_timeout;
     p->listened = p->pinged = now;
     for (int w = 0; w < p->count; w++) {
@@ -160,22 +160,12 @@ cleanup:
     return status;
 }
 
-/* Is the process known to be dead? Only on this host one can tell. */
-static bool is_dead(const struct peer *peer)
-{
-    int64_t start = peer->pid == 0 ? 0 : process_start(peer->pid);
-    return start < 0 || (start > 0 && start != peer->start);
-}
-
 void peers_ready(struct peers *p, int w, const struct ready *ready)
 {
     struct peer *peer = &p->peer[w];
-    bool seen = ready->pid_space != 0 && ready->pid_space == p->self.pid_space &&
-                strcmp(ready->boot, p->self.boot) == 0;
     peer->ready = true;
     peer->patience = 0;
-    peer->start = seen ? process_start(ready->pid) : 0;
-    peer->pid = peer->start > 0 ? ready->pid : 0;
+    peer->sight = transport_see(&p->self, ready);
 }
 
 int peers_lost(struct peers *p, char reason[PEERS_REASON])
@@ -183,9 +173,9 @@ int peers_lost(struct peers *p, char reason[PEERS_REASON])
     double now = clock_seconds();
     if (now - p->looked >= look_every) {
         for (int w = 0; w < p->count; w++) {
-            if (!p->peer[w].fenced && is_dead(&p->peer[w])) {
+            if (!p->peer[w].fenced && transport_is_dead(&p->peer[w].sight)) {
                 snprintf(reason, PEERS_REASON, "its process %lld is gone",
-                         (long long)p->peer[w].pid);
+                         (long long)p->peer[w].sight.pid);
                 return w; /* there may be more: ask again */
             }
         }
@@ -246,7 +236,7 @@ static int count_missing(const struct peers *p, int *unreachable)
     for (int w = 0; w < p->count; w++) {
         /* A fenced one may have said BYE, but it does not take part in MPI_Finalize. */
         missing += !p->peer[w].gone || p->peer[w].fenced;
-        *unreachable += !p->peer[w].gone && !is_dead(&p->peer[w]);
+        *unreachable += !p->peer[w].gone && !transport_is_dead(&p->peer[w].sight);
     }
     return missing;
 }
@@ -257,14 +247,15 @@ static void end_silent(struct peers *p)
     int left = 1;
     for (int w = 0; w < p->count; w++) {
         struct peer *peer = &p->peer[w];
-        if (!peer->gone && peer->pid != 0 && !is_dead(peer)) {
-            kill((pid_t)peer->pid, SIGKILL);
+        if (!peer->gone && peer->sight.pid != 0 && !transport_is_dead(&peer->sight)) {
+            kill((pid_t)peer->sight.pid, SIGKILL);
         }
     }
     for (double begun = clock_seconds(); left > 0 && clock_seconds() - begun < kill_seconds;) {
         left = 0;
         for (int w = 0; w < p->count; w++) {
-            left += !p->peer[w].gone && p->peer[w].pid != 0 && !is_dead(&p->peer[w]);
+            left += !p->peer[w].gone && p->peer[w].sight.pid != 0 &&
+                    !transport_is_dead(&p->peer[w].sight);
         }
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     }
@@ -274,7 +265,7 @@ static void end_silent(struct peers *p)
 static bool is_awaited(const struct peers *p)
 {
     for (int w = 0; w < p->count; w++) {
-        if (!p->peer[w].fenced && !p->peer[w].gone && !is_dead(&p->peer[w])) {
+        if (!p->peer[w].fenced && !p->peer[w].gone && !transport_is_dead(&p->peer[w].sight)) {
             return true;
         }
     }

@@ -17,8 +17,7 @@ struct peer {
     int crew;     /* the team that it works in (mpi/crews.h) */
     double heard; /* clock_seconds of its last message */
     double patience;
-    int64_t pid;                   /* 0: not one that can be seen from here */
-    int64_t start;                 /* when it was started: pids are used again */
+    struct sight sight;
     struct assignment assignment;  /* being sent, or the last one */
     MPI_Request setup, cell, note; /* note: STOP, ABANDON or PING */
 };

@@ -130,6 +130,20 @@ void transport_introduce(struct ready *ready)
     }
 }
 
+struct sight transport_see(const struct ready *self, const struct ready *other)
+{
+    const bool seen = other->pid_space != 0 && other->pid_space == self->pid_space &&
+                      strcmp(other->boot, self->boot) == 0;
+    const int64_t start = seen ? process_start(other->pid) : 0;
+    return (struct sight){.pid = start != 0 ? other->pid : 0, .start = start};
+}
+
+bool transport_is_dead(const struct sight *sight)
+{
+    const int64_t start = sight->pid == 0 ? 0 : process_start(sight->pid);
+    return start < 0 || (start > 0 && start != sight->start);
+}
+
 size_t transport_setup_size(const struct setup *setup)
 {
     return offsetof(struct setup, source) + offsetof(struct data_source, file) +

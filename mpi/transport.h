@@ -51,22 +51,23 @@ enum tag {
     TAG_FORM,
 };
 
-struct setup {
-    bool work;  /* false: there is nothing to run, leave with `status` */
-    int status; /* exit status when there is no work */
-    bool finalize;
-    double checkpoint_every, heartbeat_timeout; /* seconds */
-    char folder[SPEC_PATH];
-    struct cell_data data;
-    struct data_source source; /* last: sent as far as there are files */
-};
-
 /* Who a rank is; processes can be seen by each other where boot and pid_space are the same. */
 struct ready {
     char host[RECORD_TEXT];
     int64_t pid;
     char boot[40];      /* the kernel's boot id */
     uint64_t pid_space; /* identity of the namespace of pid; 0 = not known */
+};
+
+struct setup {
+    bool work;  /* false: there is nothing to run, leave with `status` */
+    int status; /* exit status when there is no work */
+    bool finalize;
+    double checkpoint_every, heartbeat_timeout; /* seconds */
+    struct ready coordinator;
+    char folder[SPEC_PATH];
+    struct cell_data data;
+    struct data_source source; /* last: sent as far as there are files */
 };
 
 struct assignment {
@@ -138,6 +139,16 @@ int transport_discard(struct error *err, const MPI_Status *message);
 
 /* This process. */
 void transport_introduce(struct ready *ready);
+
+/* The process of another rank, where it can be seen from here: on the same host, in the same namespace. */
+struct sight {
+    int64_t pid;   /* 0: it cannot be seen */
+    int64_t start; /* when it was started, for pids are used again; −1: it was gone already */
+};
+struct sight transport_see(const struct ready *self, const struct ready *other);
+
+/* Is it known to be dead? False of what cannot be seen. */
+bool transport_is_dead(const struct sight *sight);
 
 /* Bytes that are sent. */
 size_t transport_setup_size(const struct setup *setup);

@@ -18,9 +18,10 @@ static const double listen_every = 0.01;   /* seconds */
 static const double setup_patience = 3600; /* the coordinator checks what earlier runs have left */
 static const double orphan_timeouts = 10; /* silence of the coordinator, in heartbeat timeouts … */
 static const double orphan_least = 30;    /* … and seconds: it may be writing a large study.nc */
-static const double bye_patience = 1;     /* seconds */
-static const double load_rate = 1e6;      /* bytes/s: the slowest file system that is waited for */
-static const double encode_rate = 2e5;    /* the same of a tokenizer, in bytes of compressed text */
+static const double look_every = 0.25; /* seconds, for whether the coordinator's process is there */
+static const double bye_patience = 1;  /* seconds */
+static const double load_rate = 1e6;   /* bytes/s: the slowest file system that is waited for */
+static const double encode_rate = 2e5; /* the same of a tokenizer, in bytes of compressed text */
 
 struct worker {
     struct setup *setup;
@@ -30,13 +31,15 @@ struct worker {
     void *context;
     int rank;
     struct assignment assignment;
-    bool loaded;         /* has run a cell, so it has the text */
-    bool running;        /* a cell */
-    bool stop;           /* that cell is to be stopped */
-    bool abandoned;      /* … is to be given up: its team is broken */
-    double news_every;   /* seconds */
-    double listened;     /* when */
-    double told, heard;  /* the last message to and from the coordinator */
+    bool loaded;        /* has run a cell, so it has the text */
+    bool running;       /* a cell */
+    bool stop;          /* that cell is to be stopped */
+    bool abandoned;     /* … is to be given up: its team is broken */
+    double news_every;  /* seconds */
+    double listened;    /* when */
+    double told, heard; /* the last message to and from the coordinator */
+    double looked;      /* for its process, when */
+    struct sight coordinator;
     struct news current; /* what there is to tell */
     struct news news;    /* being sent while request is active */
     MPI_Request request;
@@ -86,6 +89,22 @@ static double orphan_patience(const struct worker *w)
 }
 
 static const struct farewell orphaned = {.exit_status = STATUS_STOPPED};
+
+/* On this host a dead coordinator need not be waited for. Its messages are to be taken before. */
+static void look_for_coordinator(struct worker *w)
+{
+    const double now = clock_seconds();
+    if (now - w->looked >= look_every) {
+        w->looked = now;
+        if (transport_is_dead(&w->coordinator)) {
+            fprintf(stderr,
+                    "ptqscale: the process of rank 0 is gone, so rank %d leaves; the same command "
+                    "goes on from the last checkpoints\n",
+                    w->rank);
+            leave_at_once(&orphaned);
+        }
+    }
+}
 
 /* ---- talking ---- */
 
@@ -149,6 +168,7 @@ static int listen(struct error *err, struct worker *w)
                 w->rank, now - w->heard);
         leave_at_once(&orphaned);
     }
+    look_for_coordinator(w);
 cleanup:
     return status;
 }
@@ -218,8 +238,14 @@ static double load_patience(const struct setup *setup)
 static int finish_surely(struct error *err, struct worker *w, MPI_Request *request)
 {
     int status = STATUS_OK;
+    const double since = clock_seconds();
     bool done = false;
-    TRY(transport_wait(err, request, orphan_patience(w), &done));
+    while (!done && clock_seconds() - since < orphan_patience(w)) {
+        TRY(transport_wait(err, request, look_every, &done));
+        if (!done) {
+            look_for_coordinator(w);
+        }
+    }
     if (!done) {
         leave_at_once(&orphaned);
     }
@@ -356,6 +382,7 @@ static int serve(struct error *err, struct worker *w, struct farewell *farewell)
     MPI_Request request = MPI_REQUEST_NULL;
 
     transport_introduce(&ready);
+    w->coordinator = transport_see(&ready, &w->setup->coordinator);
     MPI_TRY(err,
             MPI_Isend(&ready, (int)sizeof ready, MPI_BYTE, 0, TAG_READY, MPI_COMM_WORLD, &request));
     TRY(finish_surely(err, w, &request));

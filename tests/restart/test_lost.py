@@ -116,7 +116,8 @@ class Lost(LostCase):
         process = self.start(options=("--heartbeat-timeout", "1s", "--checkpoint-every", "0.1s"))
         self.wait_for_begun(process, 2)
         os.kill(harness.rank_pids(process)[0], signal.SIGKILL)
-        process.wait(timeout=60)
+        process.wait(timeout=20)  # on another host only its silence would tell: 30 seconds
+        self.assertIn("the process of rank 0 is gone", self.log.read_text())
         self.assertIsNone(harness.exit_status(self.out))
         self.assert_exit(run("run", self.study, "--out", self.out, ranks=3), 0)
         self.assertEqual(harness.exit_status(self.out), 0)
