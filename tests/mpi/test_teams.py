@@ -86,7 +86,7 @@ class Teams(RunTest):
 
     def test_widened_at_the_end(self):
         """Two workers are done early: what still runs goes on with them, in the same attempt."""
-        uneven = study(self.folder / "uneven.yaml", tokens=1 << 21, seeds=1, text=self.text,
+        uneven = study(self.folder / "uneven.yaml", tokens=1 << 20, seeds=1, text=self.text,
                        cleaning="none", sizes=(size("short", 16), size("long", 64)))
         serial = self.complete(uneven, self.folder / "serial")
         result = run("run", uneven, "--out", self.out, "--checkpoint-every", "0s", ranks=5)
