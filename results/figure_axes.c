@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "results/figure_parts.h"
+#include "results/figure_select.h"
 
 const char *figure_color(int i)
 {
@@ -99,6 +100,9 @@ struct text figure_setting(const struct analysis *analysis, int setting)
         changes += *c == '=';
     }
     for (int r = 0; r < RECIPES; r++) {
+        if (r == RECIPE_TOKENS && isnan(figure_tokens(analysis->effects, setting))) {
+            continue; /* another number at every size: the label says what is equal */
+        }
         if (recipe->changed & 1U << r && isfinite(recipe->value[r])) {
             char level[32];
             if (r == RECIPE_TOKENS) {
