@@ -125,61 +125,77 @@ static void add_claim(struct text_table *columns, const struct claim *claim)
                          : DASH);
 }
 
-/* What stands beside each claim: the effect at equal loss, that on the loss itself, and how many decades of parameters do the same. */
+static void add_companions(struct text_table *columns, const struct claim *claim,
+                           const struct interval *on_loss, bool ladder, bool decades)
+{
+    text_table_add(columns, "%s", hypothesis_name(claim->hypothesis));
+    if (ladder && claim->has_matched) {
+        text_table_add(columns, "%s", short_verdict(claim->matched_verdict));
+        text_table_add(columns, "%s",
+                       report_claim_effect(claim->hypothesis, &claim->matched.interval).s);
+        text_table_add(columns, "%d", claim->matched_outside);
+    } else {
+        for (int i = 0; ladder && i < 3; i++) {
+            text_table_add(columns, "%s", DASH);
+        }
+    }
+    text_table_add(columns, "%s", report_milli_interval(on_loss).s);
+    if (decades) {
+        text_table_add(columns, "%s", text_significant(claim->decades, 2).s);
+    }
+}
+
+static void add_companions_head(struct text_table *columns, bool ladder, bool decades)
+{
+    static const char *const names[2][6] = {{"", "at equal", "effect, %, against base", "beyond",
+                                             "effect on " REPORT_DELTA "loss,", "in"},
+                                            {"", "loss it is", "runs of equal loss", "the ladder",
+                                             REPORT_UNIT " nats per token", "decades"}};
+    for (int line = 0; line < 2; line++) {
+        for (int i = 0; i < 6; i++) {
+            if ((ladder || i < 1 || i > 3) && (decades || i != 5)) {
+                text_table_add(columns, "%s", names[line][i]);
+            }
+        }
+    }
+}
+
+/* What stands beside each claim: the effect at equal loss, if the base has a ladder, and that on the loss itself; and how many decades of
+ * parameters do the same, if 5 says what one does. */
 static int print_companions(struct error *err, const struct report *report)
 {
     int status = STATUS_OK;
-    const struct claims *claims = &report->analysis->claims;
     struct text_table *columns = NULL;
-    TRY(text_table_open(err, "llrrrr", 2, &columns));
-    static const char *const head[] = {"",
-                                       "at equal",
-                                       "effect, %, against base",
-                                       "beyond",
-                                       "effect on " REPORT_DELTA "loss,",
-                                       "in",
-                                       "",
-                                       "loss it is",
-                                       "runs of equal loss",
-                                       "the ladder",
-                                       REPORT_UNIT " nats per token",
-                                       "decades"};
-    TEXT_ADD_HEAD(columns, head);
-    bool any = false;
+    const struct analysis *analysis = report->analysis;
+    const bool ladder = report_has_ladder(analysis);
+    bool decades = false;
+    int rows = 0;
     for (int h = 0; h < HYPOTHESES; h++) {
-        const struct claim *claim = &claims->claim[h];
-        const struct interval *on_loss = &report->analysis->delta_loss[h].interval;
-        if (!claim->has_matched && isnan(on_loss->estimate)) {
-            continue;
-        }
-        text_table_add(columns, "%s", hypothesis_name(claim->hypothesis));
-        if (claim->has_matched) {
-            text_table_add(columns, "%s", short_verdict(claim->matched_verdict));
-            text_table_add(columns, "%s",
-                           report_claim_effect(claim->hypothesis, &claim->matched.interval).s);
-            text_table_add(columns, "%d", claim->matched_outside);
-        } else {
-            text_table_add(columns, "%s", DASH);
-            text_table_add(columns, "%s", DASH);
-            text_table_add(columns, "%s", DASH);
-        }
-        text_table_add(columns, "%s", report_milli_interval(on_loss).s);
-        text_table_add(columns, "%s", text_significant(claim->decades, 2).s);
-        any = true;
+        decades |= isfinite(analysis->claims.claim[h].decades);
     }
-    if (any) {
+    char alignment[8] = "";
+    snprintf(alignment, sizeof alignment, "l%sr%s", ladder ? "lrr" : "", decades ? "r" : "");
+    TRY(text_table_open(err, alignment, 2, &columns));
+    add_companions_head(columns, ladder, decades);
+    for (int h = 0; h < HYPOTHESES; h++) {
+        const struct claim *claim = &analysis->claims.claim[h];
+        const struct interval *on_loss = &analysis->delta_loss[h].interval;
+        if (claim->has_matched || isfinite(on_loss->estimate)) {
+            add_companions(columns, claim, on_loss, ladder, decades);
+            rows++;
+        }
+    }
+    if (rows > 0) {
         fputc('\n', report->out);
         text_say(report->out, "",
                  "Beside them, with the same intervals: %sthe effect on " REPORT_DELTA
-                 "loss, quantized less full (of 5 per decade)%s",
-                 report_has_ladder(report->analysis)
+                 "loss, quantized less full%s%s",
+                 ladder
                      ? "the same against base runs of equal loss (beyond the ladder: cells whose "
                        "loss lies outside that of the base's runs of their size), "
                      : "",
-                 isnan(claims->claim[H1].decades) && isnan(claims->claim[H2].decades) &&
-                         isnan(claims->claim[H3A].decades) && isnan(claims->claim[H4A].decades)
-                     ? ""
-                     : ", and the decades of parameters that change KL as much, by 5");
+                 isfinite(analysis->delta_loss[H5].interval.estimate) ? " (of 5 per decade)" : "",
+                 decades ? ", and the decades of parameters that change KL as much, by 5" : "");
         TRY(text_table_print(err, report->out, columns, 1));
     }
 cleanup:

@@ -493,7 +493,7 @@ static void test_companions(void **state)
     table = study(3, 2, 3); /* no ladder: nothing of equal loss */
     text = print(table, NULL, false);
     assert_lacks(text, "equal loss,");
-    assert_lacks(text, "runs of equal loss (");
+    assert_lacks(text, "runs of equal loss");
     assert_lacks(text, "Sizes differ in their learning rate");
     free(text);
     fixture_free(table);
