@@ -84,6 +84,21 @@ static void list_tasks(const struct cell_evaluate *evaluate, char text[512])
     }
 }
 
+/* The same quantizers, in their order or in any. */
+static bool same_quantizers(const struct cell_evaluate *x, const struct cell_evaluate *y,
+                            bool ordered)
+{
+    bool same = x->quantizers == y->quantizers;
+    for (int i = 0; same && i < x->quantizers; i++) {
+        bool found = false;
+        for (int k = ordered ? i : 0; k < (ordered ? i + 1 : y->quantizers); k++) {
+            found |= strcmp(x->quantizer[i].name, y->quantizer[k].name) == 0;
+        }
+        same = found;
+    }
+    return same;
+}
+
 static bool same_tasks(const struct cell_evaluate *x, const struct cell_evaluate *y)
 {
     bool same = x->tasks == y->tasks;
@@ -111,9 +126,13 @@ static int check_pair(struct error *err, const struct merge_input *a, const stru
           b->path, left, right);
     list_quantizers(x, left);
     list_quantizers(y, right);
-    CHECK(err, strcmp(left, right) == 0, STATUS_FAILED,
-          "%s and %s cannot be merged: their quantizers are %s and %s", a->path, b->path, left,
-          right);
+    CHECK(err, same_quantizers(x, y, true), STATUS_FAILED,
+          "%s and %s cannot be merged: their quantizers are %s and %s%s", a->path, b->path, left,
+          right,
+          same_quantizers(x, y, false)
+              ? "; the same in another order: give both study files one order and run one of them "
+                "again"
+              : "");
     list_tasks(x, left);
     list_tasks(y, right);
     CHECK(err, same_tasks(x, y), STATUS_FAILED,

@@ -373,8 +373,8 @@ static void misfits(void **state)
     make_run(f, "a", all);
     memcpy(&kept, f->spec, sizeof kept);
     static const char *const says[] = {"held-out windows", "quantizers", "fractions",
-                                       "learning_rate is"};
-    for (int i = 0; i < 4; i++) {
+                                       "the same in another order", "learning_rate is"};
+    for (int i = 0; i < 5; i++) {
         memcpy(f->spec, &kept, sizeof kept);
         switch (i) {
         case 0:
@@ -386,6 +386,11 @@ static void misfits(void **state)
         case 2:
             f->spec->evaluate.fraction[0] = 0.25;
             break;
+        case 3:
+            assert_true(kept.evaluate.quantizers > 1);
+            f->spec->evaluate.quantizer[0] = kept.evaluate.quantizer[1];
+            f->spec->evaluate.quantizer[1] = kept.evaluate.quantizer[0];
+            break;
         default:
             for (int s = 0; s < f->spec->sizes; s++) {
                 f->spec->size_learning_rate[s] *= 2;
@@ -394,7 +399,7 @@ static void misfits(void **state)
         }
         make_run(f, "b", "            ");
         assert_fails(&f->err, says[i], merge_write(&f->err, out, inputs, 2, false, &summary));
-        assert_fails(&f->err, i < 3 ? b : "not the same",
+        assert_fails(&f->err, i < 4 ? b : "not the same",
                      merge_write(&f->err, out, inputs, 2, false, &summary));
         nftw(b, fixture_remove, 16, FTW_DEPTH | FTW_PHYS);
     }
