@@ -23,7 +23,7 @@ static const char description[] =
     "which size runs. Runs nothing. Exit status 1 and the reasons when a size does not\n"
     "fit the ranks and the memory.\n"
     "\n"
-    "With --measure, in about a minute, what the ranks that it is started with compute\n"
+    "With --measure, in half a minute, what the ranks that it is started with compute\n"
     "and send: mpirun -n N ptqscale plan STUDY.yaml --measure\n"
     "\n"
     "    STUDY.yaml             the study file\n";
@@ -137,7 +137,7 @@ cleanup:
 
 /* Measure what was not given, and say so. On ranks but the first *machine stays as it is. */
 static int measure(struct error *err, const struct spec *spec, const struct cell *cells, int count,
-                   struct plan_machine *machine)
+                   double seconds, struct plan_machine *machine)
 {
     int status = STATUS_OK;
     struct measured measured;
@@ -148,7 +148,7 @@ static int measure(struct error *err, const struct spec *spec, const struct cell
     if (team) {
         MPI_TRY(err, MPI_Init(NULL, NULL));
     }
-    status = measure_rank(err, spec, cells, count, MEASURE_SECONDS, &measured);
+    status = measure_rank(err, spec, cells, count, seconds, &measured);
     if (status != STATUS_OK && team) { /* the others would wait for this rank */
         fprintf(stderr, "ptqscale: %s\n", err->message);
         MPI_Abort(MPI_COMM_WORLD, status);
@@ -174,6 +174,7 @@ int command_plan(struct error *err, int argc, char **argv)
     int status = STATUS_OK;
     bool helped = false, check = false, measures = false;
     int count = 0;
+    double seconds = -1;
     struct plan_machine machine = {.ranks = 1};
     const struct plan_machine assumed = {.gflops = pace_assumed.flops * 1e-9,
                                          .bandwidth = pace_assumed.bandwidth * 1e-9,
@@ -198,6 +199,9 @@ int command_plan(struct error *err, int argc, char **argv)
          &machine.latency, 0},
         {"measure", NULL, "measure these three on the ranks that this is started with", CLI_FLAG,
          &measures, 0},
+        {"measure-for", "T",
+         "how long their products are measured (default 20s; on a busy node more)", CLI_DURATION,
+         &seconds, 1},
         {"check", NULL, "check the study file, print nothing but its number of cells", CLI_FLAG,
          &check, 0},
     };
@@ -214,6 +218,8 @@ int command_plan(struct error *err, int argc, char **argv)
     if (helped) {
         goto cleanup;
     }
+    CHECK(err, measures || seconds < 0, STATUS_USAGE,
+          "plan: --measure-for says how long --measure takes; give both");
     if (launcher_rank() > 0 && !measures) {
         goto cleanup; /* once is enough */
     }
@@ -230,7 +236,7 @@ int command_plan(struct error *err, int argc, char **argv)
     }
     machine.rates = machine.gflops > 0 ? "given" : NULL;
     if (measures) {
-        TRY(measure(err, spec, cells, count, &machine));
+        TRY(measure(err, spec, cells, count, seconds > 0 ? seconds : MEASURE_SECONDS, &machine));
     }
     if (launcher_rank() > 0) {
         goto cleanup;

@@ -101,7 +101,7 @@ class Measure(RunTest):
     def check(self, ranks, options):
         """Measured rates are said, used, and taken back as options."""
         start = time.monotonic()
-        result = run("plan", SMOKE, "--measure", "--ranks", 3, ranks=ranks)
+        result = run("plan", SMOKE, "--measure", "--measure-for", "4s", "--ranks", 3, ranks=ranks)
         self.assert_exit(result, 0)
         self.assertLess(time.monotonic() - start, 120)
         said = re.search(r"^For the next plan: (.*)$", result.stdout, re.M).group(1).split()
@@ -116,6 +116,12 @@ class Measure(RunTest):
         self.assertIn(f"Times follow from {said[1]} GFLOP/s", again.stdout)
         self.assertIn("as given", again.stdout)
         return result.stdout
+
+    def test_how_long_of_what(self):
+        for options, says in ((("--measure-for", "4s"), "give both"), (("--measure", "--measure-for", "0s"), "--measure-for")):
+            result = run("plan", SMOKE, *options)
+            self.assert_exit(result, 2)
+            self.assertIn(says, result.stderr)
 
     def test_one_rank_has_no_network(self):
         text = self.check(None, ["--gflops"])
