@@ -163,7 +163,7 @@ static void close_planted(struct planted *planted)
     effects_free(planted->effects);
     free(planted->y);
     if (planted->table != NULL) {
-        fixture_free(planted->table);
+        table_free(planted->table);
     }
 }
 

@@ -66,7 +66,7 @@ static void close_all(struct simulation *s)
     for (int i = 0; i < s->stages; i++) {
         design_free(s->stage[i].design);
         effects_free(s->stage[i].effects);
-        fixture_free(s->stage[i].table);
+        table_free(s->stage[i].table);
         free(s->stage[i].y);
         free(s->stage[i].loss);
     }

@@ -37,10 +37,7 @@ static inline void fixture_close(struct fixture_study *study)
 {
     design_free(study->design);
     effects_free(study->effects);
-    for (int i = 0; i < TABLE_PROBES; i++) {
-        free(study->table->probe[i]);
-    }
-    fixture_free(study->table);
+    table_free(study->table);
     free(study->y);
     free(study->loss);
     gsl_rng_free(study->rng);

@@ -85,14 +85,13 @@ static inline struct table *fixture_equal_loss(int sizes, int seeds, int more)
     enum { DROPOUT = 16, HALF, TWICE, OWN };
     const int settings = OWN + more;
     struct table *table = fixture_half_fraction(sizes, seeds, settings - 16);
-    const struct fixture_recipe recipe[] = {
-        {NAN, 0.4, NAN, NAN, NAN, -1, -1},
-        {NAN, NAN, NAN, NAN, 1e6, -1, -1},
-        {NAN, NAN, NAN, NAN, 4e6, -1, -1},
-    };
-    for (int i = DROPOUT; i < OWN; i++) {
-        fixture_recipe(table, sizes, settings, seeds, i, recipe[i - DROPOUT]);
-    }
+    struct fixture_recipe dropout = FIXTURE_BASE, half = FIXTURE_BASE, twice = FIXTURE_BASE;
+    dropout.dropout = 0.4;
+    half.tokens = 1e6;
+    twice.tokens = 4e6;
+    fixture_recipe(table, sizes, settings, seeds, DROPOUT, dropout);
+    fixture_recipe(table, sizes, settings, seeds, HALF, half);
+    fixture_recipe(table, sizes, settings, seeds, TWICE, twice);
     for (int i = 0; i < table->cells; i++) {
         const struct table_cell *cell = &table->cell[i];
         const int size = i / seeds / settings;

@@ -21,7 +21,7 @@ static inline double *fixture_values(size_t count)
 }
 
 /* Cell (size, setting, seed) is at index (size·settings + setting)·seeds + seed; setting 0 is the base. Sizes have 10³,
- * 10⁴, … parameters; responses are NaN until the test sets them. */
+ * 10⁴, … parameters; responses are NaN until the test sets them. Free with table_free. */
 static inline struct table *fixture_table(int sizes, int settings, int seeds, int checkpoints,
                                           int quantizers)
 {
@@ -79,25 +79,6 @@ static inline struct table *fixture_table(int sizes, int settings, int seeds, in
         snprintf(table->isa[i], sizeof table->isa[i], "avx2");
     }
     return table;
-}
-
-static inline void fixture_free(struct table *table)
-{
-    free(table->cell);
-    free(table->quantizer);
-    free(table->training_fraction);
-    free(table->loss);
-    free(table->kl);
-    free(table->delta_loss);
-    free(table->relative_loss_increase);
-    free(table->top1_agreement);
-    free(table->unigram_entropy);
-    free(table->wall_time);
-    free(table->isa);
-    for (int f = 0; f < TABLE_FACTS; f++) {
-        free(table->fact[f]);
-    }
-    free(table);
 }
 
 /* Set the responses of one cell, checkpoint and quantizer. */

@@ -54,7 +54,7 @@ static void what_is_explored(void **state)
     assert_true(analysis->has_shares);
     assert_true(analysis->shares.share[SHARE_OPTIMIZATION].estimate > 0.9);
     analysis_free(analysis);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* The rate's effect is all one of the loss; dropout's own is left, at 0.4 of the size within the ladder. */
@@ -77,7 +77,7 @@ static void what_is_left_at_equal_loss(void **state)
     assert_true(fabs(analysis->delta_loss[H1].interval.estimate) < 1e-12);
     assert_true(isnan(analysis->delta_loss[H5].interval.estimate)); /* no diagonal */
     analysis_free(analysis);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void the_headline(void **state)
@@ -123,7 +123,7 @@ static void the_headline(void **state)
     analysis_headline(analysis, text);
     assert_non_null(strstr(text, "No shares of the variance"));
     analysis_free(analysis);
-    fixture_free(table);
+    table_free(table);
 }
 
 int main(void)

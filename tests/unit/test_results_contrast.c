@@ -36,7 +36,7 @@ static void close_study(struct study *study)
 {
     design_free(study->design);
     effects_free(study->effects);
-    fixture_free(study->table);
+    table_free(study->table);
     free(study->y);
 }
 

@@ -19,7 +19,7 @@ static struct table *study(int tasks)
     const size_t cells = (size_t)table->cells, all = cells * (size_t)tasks;
     const double delta[SEEDS] = {0.0001, 0.0003, 0.0002};
     table->tasks = tasks;
-    table->task = calloc((size_t)tasks + 1, sizeof *table->task);
+    table->task = calloc((size_t)tasks, sizeof *table->task);
     double **values[] = {&table->accuracy_drop,
                          &table->accuracy_drop_se,
                          &table->accuracy_drop_above_chance,
@@ -27,7 +27,7 @@ static struct table *study(int tasks)
                          &table->discordant_lost,
                          &table->discordant_gained};
     for (size_t v = 0; v < sizeof values / sizeof values[0]; v++) {
-        *values[v] = calloc(all + 1, sizeof **values[v]);
+        *values[v] = fixture_values(all);
     }
     for (int i = 0; i < table->cells; i++) {
         const bool base = i < SEEDS;
@@ -46,18 +46,6 @@ static struct table *study(int tasks)
         snprintf(table->task[t], sizeof table->task[t], tasks == 1 ? "pairs" : "%031d", t);
     }
     return table;
-}
-
-static void study_free(struct table *table)
-{
-    free(table->task);
-    free(table->accuracy_drop);
-    free(table->accuracy_drop_se);
-    free(table->accuracy_drop_above_chance);
-    free(table->accuracy_drop_above_chance_se);
-    free(table->discordant_lost);
-    free(table->discordant_gained);
-    fixture_free(table);
 }
 
 static struct analysis *analyse(const struct table *table)
@@ -84,7 +72,7 @@ static void the_base_is_pooled(void **state)
     const struct pooled nothing = {0};
     assert_true(isnan(pooled_mean(&nothing)) && isnan(pooled_error(&nothing)));
     analysis_free(analysis);
-    study_free(table);
+    table_free(table);
 }
 
 static void the_sentence(void **state)
@@ -99,14 +87,14 @@ static void the_sentence(void **state)
                               "0.002, 0.022] % of its loss; and of its accuracy (\xc2\xb1 one "
                               "standard error over the items) 1.0 \xc2\xb1 4.1 % (pairs).");
     analysis_free(analysis);
-    study_free(table);
+    table_free(table);
 
     table = study(CELL_TASKS); /* nothing is cut */
     analysis = analyse(table);
     cost_sentence(analysis, text);
     assert_non_null(strstr(text, "1.0 \xc2\xb1 4.1 % (0000000000000000000000000000015)."));
     analysis_free(analysis);
-    study_free(table);
+    table_free(table);
 
     table = study(1);
     for (int i = 0; i < SEEDS; i++) {
@@ -116,7 +104,7 @@ static void the_sentence(void **state)
     cost_sentence(analysis, text);
     assert_string_equal(text, "");
     analysis_free(analysis);
-    study_free(table);
+    table_free(table);
 }
 
 int main(void)

@@ -121,7 +121,7 @@ static void what_a_setting_changes(void **state)
         assert_int_equal(found, i);
     }
     close_design(&opened);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* Levels given as λ: then Λ follows from the run, and the level is the base's Λ times the ratio of λ. */
@@ -151,7 +151,7 @@ static void weight_decay_held(void **state)
     assert_int_equal(design->fraction.settings, 4);
     assert_orthogonal(&design->fraction);
     close_design(&opened);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* Low decay at the low rate has the base's λ: it is low decay all the same. */
@@ -172,7 +172,7 @@ static void decay_that_meets_the_rate(void **state)
     assert_true(fraction_saturated(&opened.design->fraction));
     assert_true(fabs(opened.design->fraction.high[0] - 0.5 * 0.3333) < 1e-12);
     close_design(&opened);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* Beside the fraction: stars at other levels and at the fraction's, other tokens and schedules, a pair of other levels. */
@@ -207,7 +207,7 @@ static void half_fraction_beside_other_settings(void **state)
         assert_true(fraction_at_size(opened.design, &opened.design->fraction, size));
     }
     close_design(&opened);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* A full factorial 2^5 is larger than its halves; without one setting of the other half, the half remains. */
@@ -232,7 +232,7 @@ static void largest_design(void **state)
             assert_orthogonal(&opened.design->fraction);
         }
         close_design(&opened);
-        fixture_free(table);
+        table_free(table);
     }
 }
 
@@ -262,7 +262,7 @@ static void sizes_of_the_fraction(void **state)
         assert_int_equal(fraction_at_size(opened.design, &opened.design->fraction, size), size < 3);
     }
     close_design(&opened);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void one_at_a_time_has_none(void **state)
@@ -277,7 +277,7 @@ static void one_at_a_time_has_none(void **state)
     assert_int_equal(opened.design->ladder.settings, 1);
     assert_int_equal(opened.design->ladder.diagonal_sizes, 0);
     close_design(&opened);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void no_base(void **state)
@@ -290,7 +290,7 @@ static void no_base(void **state)
     assert_false(opened.design->has_fraction);
     assert_int_equal(opened.design->ladder.settings, 0);
     close_design(&opened);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* Three sizes of 10³, 10⁴, 10⁵ parameters; 10 tokens per parameter is observed at all of them within 4 %, 2,000 at one. */
@@ -315,7 +315,7 @@ static void ladder_and_diagonal(void **state)
     assert_int_equal(ladder->diagonal[2], setting_named(opened.design, "setting=3"));
     assert_true(fabs(ladder->least - 10) < 1e-9 && fabs(ladder->most - 10.4) < 1e-9);
     close_design(&opened);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* Of equally many sizes: more blocks, then more tokens per parameter. 16 % apart is no diagonal. */
@@ -346,7 +346,7 @@ static void diagonal_of_most_blocks(void **state)
         assert_int_equal(opened.design->ladder.diagonal[0], -1);
         assert_true(isnan(opened.design->ladder.least));
         close_design(&opened);
-        fixture_free(table);
+        table_free(table);
     }
 }
 
@@ -401,7 +401,7 @@ static void many_settings(void **state)
     assert_int_equal(opened.design->fraction.settings, 32);
     assert_orthogonal(&opened.design->fraction);
     close_design(&opened);
-    fixture_free(table);
+    table_free(table);
 }
 
 int main(void)

@@ -85,7 +85,7 @@ static void test_equal_pairs(void **state)
         assert_int_equal(interval_sign(&effect.interval), 0);
     }
     effects_free(effects);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void test_unequal_pairs(void **state)
@@ -105,7 +105,7 @@ static void test_unequal_pairs(void **state)
     assert_int_equal(effects->setting[1].cells[CELL_DIVERGED], 1);
     assert_int_equal(effects->setting[1].total, 6);
     effects_free(effects);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* A size with one pair adds to the mean, not to the degrees of freedom; the base's losses count too. */
@@ -145,7 +145,7 @@ static void test_one_pair_in_a_size(void **state)
     assert_close(mean.mean, average);
     assert_close(mean.sd, sqrt(squares / 2));
     effects_free(effects);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void test_single_seed(void **state)
@@ -162,7 +162,7 @@ static void test_single_seed(void **state)
     assert_int_equal(interval_sign(&effect.interval), 0);
     assert_true(isnan(interval_detectable(&effect.interval)));
     effects_free(effects);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void test_nothing_measured(void **state)
@@ -180,7 +180,7 @@ static void test_nothing_measured(void **state)
     struct slope slope = effects_slope(effects, RESPONSE_LOG_KL, 0, 0);
     assert_true(isnan(slope.interval.estimate)); /* one size */
     effects_free(effects);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* The base is found by size and seed, wherever its cells stand, and settings keep their order. */
@@ -206,7 +206,7 @@ static void test_shuffled_cells(void **state)
     struct effect effect = effects_of(effects, 1, RESPONSE_LOG_KL, 0, 0, EFFECTS_ALL_SIZES);
     assert_interval(effect.interval, 0.4, 0.23227035240193253, 0.5677296475980675, 3);
     effects_free(effects);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void test_slope(void **state)
@@ -238,7 +238,7 @@ static void test_slope(void **state)
     assert_true(isnan(slope.interval.low));
     assert_int_equal(slope.cells, 2);
     effects_free(effects);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void test_no_base(void **state)
@@ -257,7 +257,7 @@ static void test_no_base(void **state)
     assert_int_equal(effect.unfinished, 2);
     assert_int_equal(effects_slope(effects, RESPONSE_LOG_KL, 0, 0).cells, 0);
     effects_free(effects);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void assert_refused(const struct table *table, const char *part)
@@ -310,7 +310,7 @@ static void test_malformed_tables(void **state)
 
     table->cell[3].seed = table->cell[2].seed;
     assert_refused(table, "twice");
-    fixture_free(table);
+    table_free(table);
 }
 
 /* ── Simulation ── */
@@ -377,7 +377,7 @@ static void test_coverage(void **state)
     assert_in_range(covered[1], 0.93 * STUDIES, 0.97 * STUDIES);
     assert_in_range(slopes, 0.93 * STUDIES, 0.97 * STUDIES);
     effects_free(effects);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* Mean of two sizes' means of log KL: (1 + 3) / 2; variances 0.01 and 0.04 pooled over 2 + 2 degrees of freedom, t(0.975, 4)
@@ -404,7 +404,7 @@ static void test_level(void **state)
     const struct interval none = effects_level(effects, 0, RESPONSE_LOG_KL, 1, 0, &cells);
     assert_true(isnan(none.estimate) && isnan(none.low) && cells == 0);
     effects_free(effects);
-    fixture_free(table);
+    table_free(table);
 }
 
 int main(void)

@@ -39,7 +39,7 @@ static int teardown(void **state)
 {
     struct scene *scene = *state;
     analysis_free(scene->analysis);
-    fixture_free(scene->table);
+    table_free(scene->table);
     unlink(scene->path);
     rmdir(scene->folder);
     free(scene);
@@ -135,7 +135,7 @@ static void large_studies_are_summed_up(void **state)
 {
     struct scene *scene = *state;
     struct html_outcome outcome;
-    fixture_free(scene->table);
+    table_free(scene->table);
     scene->table = fixture_table(2, 3, HTML_CELLS / 6 + 1, 1, 1);
     fill(scene->table);
     char *page = write_page(scene, &outcome);

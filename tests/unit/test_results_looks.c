@@ -54,7 +54,7 @@ static struct look take(int seeds, double effect, double noise)
     struct look look;
     struct table *table = dropout_study(seeds, effect, noise);
     assert_ok(&err, look_take(&err, table, &plan, seeds, &look));
-    fixture_free(table);
+    table_free(table);
     return look;
 }
 
@@ -105,7 +105,7 @@ static void decisions(void **state)
     assert_int_equal(look.decision, LOOK_DECIDED);
     assert_string_equal(look_text(&look, text),
                         "5 seeds: there is no verdict to decide; no more seeds");
-    fixture_free(table);
+    table_free(table);
     assert_int_equal(look_next(&plan, 2), 3);
     assert_int_equal(look_next(&plan, 4), 0);
 }

@@ -172,7 +172,7 @@ static void test_complete_study(void **state)
     assert_has(text, "Effects by size, end of training");
     assert_has(text, "by fraction of training");
     free(text);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* The printed numbers are the effects': one quantizer worked out by hand. */
@@ -193,7 +193,7 @@ static void test_numbers(void **state)
                      "0.4, 83.0]");
     assert_has(text, "+0.30 [0.00, 0.60]"); /* Δloss and loss, 10⁻³ nats: 0.3 ± 0.304 rounds so */
     free(text);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void test_losses_are_told(void **state)
@@ -220,7 +220,7 @@ static void test_losses_are_told(void **state)
     assert_has(text, "base (1 failed of 9)");
     assert_has(text, "different instruction sets (avx2; in 1 cells another, such as avx512)");
     free(text);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void test_single_seed(void **state)
@@ -235,7 +235,7 @@ static void test_single_seed(void **state)
     assert_has(text,
                "Without any interval for w8a8 (no pairs, or one per size): setting=1, setting=2.");
     free(text);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void test_smallest_studies(void **state)
@@ -262,7 +262,7 @@ static void test_smallest_studies(void **state)
     assert_readable(text);
     assert_has(text, "no cells of a base recipe");
     free(text);
-    fixture_free(table);
+    table_free(table);
 
     table = study(2, 2, 2);
     for (int i = 0; i < table->cells * 9; i++) { /* nothing but the losses */
@@ -274,7 +274,7 @@ static void test_smallest_studies(void **state)
     assert_has(text, "setting=1  no pairs");
     assert_has(text, "4: the response was not measured or is not finite");
     free(text);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void test_identical_setting(void **state)
@@ -291,7 +291,7 @@ static void test_identical_setting(void **state)
     assert_has(text, "setting=1  identical  0.0 [0.0, 0.0]");
     assert_lacks(text, "Undecided for w8a8");
     free(text);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* Names that would break a table: long, not ASCII, with control characters. */
@@ -320,7 +320,7 @@ static void test_awkward_names(void **state)
     assert_has(limits, "S2 (+0.05");
     free(limits);
     free(text);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void test_extreme_values(void **state)
@@ -337,7 +337,7 @@ static void test_extreme_values(void **state)
     assert_readable(text);
     assert_has(text, "Warning: 2 of 2 sizes predict no better");
     free(text);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void test_training_lengths(void **state)
@@ -354,7 +354,7 @@ static void test_training_lengths(void **state)
     assert_has(text, "Sizes are compared at about 20.0 tokens per parameter");
     assert_has(text, "shares of the variance");
     free(text);
-    fixture_free(table);
+    table_free(table);
 }
 
 static void test_refusals(void **state)
@@ -382,7 +382,7 @@ static void test_refusals(void **state)
         assert_has(err.message, "cannot be written");
         fclose(out);
     }
-    fixture_free(table);
+    table_free(table);
 }
 
 /* ── text.h ── */
@@ -446,17 +446,11 @@ static void test_companions(void **state)
     enum { SIZES = 2, SEEDS = 3, SETTINGS = 20, MIXED = 19 };
     struct table *table = fixture_equal_loss(SIZES, SEEDS, 1);
     snprintf(table->design, sizeof table->design, "fractional");
+    struct fixture_recipe mixed = FIXTURE_BASE;
     for (int size = 0; size < SIZES; size++) { /* fewer tokens at one size, more at the other */
+        mixed.tokens = size == 0 ? 1.2e6 : 3e6;
         for (int k = 0; k < SEEDS; k++) {
-            const int cell = (size * SETTINGS + MIXED) * SEEDS + k;
-            fixture_recipe_cell(&table->cell[cell], size,
-                                (struct fixture_recipe){.total_decay = NAN,
-                                                        .dropout = NAN,
-                                                        .grad_clip = NAN,
-                                                        .rate_factor = NAN,
-                                                        .tokens = size == 0 ? 1.2e6 : 3e6,
-                                                        .precision = -1,
-                                                        .schedule = -1});
+            fixture_recipe_cell(&table->cell[(size * SETTINGS + MIXED) * SEEDS + k], size, mixed);
         }
     }
     char *text = print(table, NULL, false);
@@ -488,7 +482,7 @@ static void test_companions(void **state)
     assert_has(effects, "\xe2\x80\x94 (0 of 6)");
     free(effects);
     free(text);
-    fixture_free(table);
+    table_free(table);
 
     table = study(3, 2, 3); /* no ladder: nothing of equal loss */
     text = print(table, NULL, false);
@@ -496,7 +490,7 @@ static void test_companions(void **state)
     assert_lacks(text, "runs of equal loss");
     assert_lacks(text, "Sizes differ in their learning rate");
     free(text);
-    fixture_free(table);
+    table_free(table);
 }
 
 /* Quantizers in order, whatever their order in the study; one that was not measured is left out. */
@@ -519,7 +513,7 @@ static void test_ranking(void **state)
     assert_true(first != NULL && second != NULL && first < second);
     assert_non_null(strstr(first, "int8     int8"));
     free(text);
-    fixture_free(table);
+    table_free(table);
 }
 
 int main(void)
