@@ -101,19 +101,25 @@ static int explore(struct error *err, struct analysis *analysis)
 {
     int status = STATUS_OK;
     const struct table *table = analysis->table;
-    double *y = malloc((size_t)table->cells * sizeof *y);
-    double *matched = malloc((size_t)table->cells * sizeof *matched);
+    double *own = malloc((size_t)table->cells * sizeof *own);
+    double *own_matched = malloc((size_t)table->cells * sizeof *own_matched);
     const size_t each = (size_t)list_contrasts(analysis, false, NULL);
     analysis->exploratory =
         calloc((size_t)table->quantizers * each + 1, sizeof *analysis->exploratory);
-    CHECK(err, y != NULL && matched != NULL && analysis->exploratory != NULL, STATUS_FAILED,
+    CHECK(err, own != NULL && own_matched != NULL && analysis->exploratory != NULL, STATUS_FAILED,
           "out of memory for the analysis of %d cells", table->cells);
     for (int q = 0; q < table->quantizers; q++) {
         struct exploratory *list = analysis->exploratory + analysis->exploratories;
-        int count = list_contrasts(analysis, q == analysis->quantizer, list);
-        int outside;
-        effects_values(analysis->effects, RESPONSE_LOG_KL, q, analysis->checkpoint, y);
-        TRY(matching_residuals(err, analysis->design, y, analysis->loss, matched, &outside));
+        const bool primary = q == analysis->quantizer;
+        const double *y = primary ? analysis->log_kl : own;
+        const double *matched = primary ? analysis->matched : own_matched;
+        int count = list_contrasts(analysis, primary, list);
+        if (!primary) {
+            int outside;
+            effects_values(analysis->effects, RESPONSE_LOG_KL, q, analysis->checkpoint, own);
+            TRY(matching_residuals(err, analysis->design, own, analysis->loss, own_matched,
+                                   &outside));
+        }
         for (int i = 0; i < count; i++) {
             const struct weights *weights = &list[i].weights;
             list[i].quantizer = q;
@@ -125,8 +131,8 @@ static int explore(struct error *err, struct analysis *analysis)
         analysis->exploratories += count;
     }
 cleanup:
-    free(y);
-    free(matched);
+    free(own);
+    free(own_matched);
     return status;
 }
 
@@ -151,19 +157,13 @@ static int claims_on_loss(struct error *err, struct analysis *analysis)
     effects_values(analysis->effects, RESPONSE_DELTA_LOSS, analysis->quantizer,
                    analysis->checkpoint, y);
     for (enum hypothesis h = 0; h < HYPOTHESES; h++) {
-        struct weights weights;
-        char contrast[96], reason[160];
-        analysis->delta_loss[h] = contrast_none;
-        if (claims->claim[h].verdict == VERDICT_NOT_ASKED) {
-            continue;
-        }
-        if (h == H5) {
-            analysis->delta_loss[h] = contrast_slope(
-                analysis->design, y, analysis->design->ladder.diagonal, claims->alpha);
-        } else if (hypothesis_weights(analysis->design, h, &weights, contrast, reason)) {
-            analysis->delta_loss[h] =
-                contrast_of(analysis->design, y, &weights, EFFECTS_ALL_SIZES, claims->alpha);
-        }
+        const struct claim *claim = &claims->claim[h];
+        analysis->delta_loss[h] =
+            claim->verdict == VERDICT_NOT_ASKED ? contrast_none
+            : h == H5 ? contrast_slope(analysis->design, y, analysis->design->ladder.diagonal,
+                                       claims->alpha)
+                      : contrast_of(analysis->design, y, &claim->weights, EFFECTS_ALL_SIZES,
+                                    claims->alpha);
     }
 cleanup:
     free(y);

@@ -16,12 +16,11 @@ struct evidence {
     const struct design *design;
     const double *y, *loss;
     double alpha;
-    double *matched;        /* (cells), y less the base's at that loss */
-    bool has_ladder;        /* else `matched` holds nothing */
-    double *ranks;          /* (cells), scratch */
-    double *sorted;         /* (cells), scratch */
-    int *list;              /* (cells), scratch: those that are ranked */
-    struct weights weights; /* of the claim at hand; H5: none */
+    double *matched; /* (cells), y less the base's at that loss */
+    bool has_ladder; /* else `matched` holds nothing */
+    double *ranks;   /* (cells), scratch */
+    double *sorted;  /* (cells), scratch */
+    int *list;       /* (cells), scratch: those that are ranked */
 };
 
 static bool has_diverged(const struct design *design, int cell)
@@ -86,7 +85,7 @@ static void judge_diverged(struct claim *claim, int diverged, bool still)
 /* Is a recipe's effect still there on ranks within sizes? */
 static void count_worst(const struct evidence *evidence, struct claim *claim)
 {
-    const struct weights *weights = &evidence->weights;
+    const struct weights *weights = &claim->weights;
     int diverged = 0;
     forget_ranks(evidence);
     for (int s = 0; s < evidence->design->effects->sizes; s++) {
@@ -112,7 +111,7 @@ static void judge_sizes(const struct evidence *evidence, struct claim *claim)
     double sum = 0, weight = 0, squares = 0, variance = NAN;
     for (int s = 0; s < sizes; s++) {
         struct contrast one =
-            contrast_of(evidence->design, evidence->y, &evidence->weights, s, evidence->alpha);
+            contrast_of(evidence->design, evidence->y, &claim->weights, s, evidence->alpha);
         if (one.blocks == 0) {
             continue;
         }
@@ -133,7 +132,7 @@ static void judge_sizes(const struct evidence *evidence, struct claim *claim)
     claim->sizes = sizes < CLAIM_SIZES ? sizes : CLAIM_SIZES;
     for (int s = 0; s < claim->sizes; s++) {
         claim->by_size[s] =
-            contrast_of(evidence->design, evidence->y, &evidence->weights, s, evidence->alpha);
+            contrast_of(evidence->design, evidence->y, &claim->weights, s, evidence->alpha);
         claim->size_verdict[s] =
             verdict_of(claim->hypothesis, &claim->by_size[s].interval, claim->delta);
     }
@@ -142,7 +141,7 @@ static void judge_sizes(const struct evidence *evidence, struct claim *claim)
 static void judge_matched(const struct evidence *evidence, struct claim *claim)
 {
     const struct design *design = evidence->design;
-    const struct weights *weights = &evidence->weights;
+    const struct weights *weights = &claim->weights;
     if (!evidence->has_ladder) {
         return;
     }
@@ -208,7 +207,7 @@ static void judge_plain(struct claim *claim)
 static void judge_lost(const struct evidence *evidence, struct claim *claim)
 {
     const struct design *design = evidence->design;
-    const struct weights *weights = &evidence->weights;
+    const struct weights *weights = &claim->weights;
     bool open = false;
     for (int b = 0; b < design->effects->sizes * design->seeds && !open; b++) {
         bool lost = false, any = false;
@@ -229,12 +228,12 @@ static void judge_lost(const struct evidence *evidence, struct claim *claim)
 
 static void judge_recipe(struct evidence *evidence, struct claim *claim)
 {
-    if (!hypothesis_weights(evidence->design, claim->hypothesis, &evidence->weights,
-                            claim->contrast, claim->reason)) {
+    if (!hypothesis_weights(evidence->design, claim->hypothesis, &claim->weights, claim->contrast,
+                            claim->reason)) {
         return;
     }
-    claim->effect = contrast_of(evidence->design, evidence->y, &evidence->weights,
-                                EFFECTS_ALL_SIZES, evidence->alpha);
+    claim->effect = contrast_of(evidence->design, evidence->y, &claim->weights, EFFECTS_ALL_SIZES,
+                                evidence->alpha);
     judge_plain(claim);
     judge_lost(evidence, claim);
     judge_sizes(evidence, claim);

@@ -15,6 +15,7 @@ struct claim {
     enum verdict verdict;   /* after matching and divergence */
     enum verdict plain;     /* of the interval alone */
     double delta;           /* smallest effect of interest, in y */
+    struct weights weights; /* of the settings that are compared; H5: none */
     char contrast[96];      /* "total decay 0.005 − 0.5", "per decade of parameters, …" */
     char reason[160];       /* why it is not asked or undecided; "" */
     struct contrast effect; /* simultaneous interval; NaN while not asked */

@@ -110,7 +110,7 @@ int design_find_ladder(struct error *err, struct design *design)
         ladder->diagonal[s] = -1;
     }
     for (int s = 0; s < effects->settings && effects->base >= 0; s++) {
-        if (s == effects->base || design->setting[s].changed == 1u << RECIPE_TOKENS) {
+        if (design_is_rung(design, s)) {
             ladder->setting[ladder->settings++] = s;
         }
     }
@@ -121,9 +121,6 @@ cleanup:
 
 bool design_is_rung(const struct design *design, int setting)
 {
-    bool found = false;
-    for (int i = 0; i < design->ladder.settings; i++) {
-        found |= design->ladder.setting[i] == setting;
-    }
-    return found;
+    return setting == design->effects->base ||
+           design->setting[setting].changed == 1u << RECIPE_TOKENS;
 }

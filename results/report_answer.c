@@ -129,7 +129,7 @@ static void add_companions(struct text_table *columns, const struct claim *claim
                            const struct interval *on_loss, bool ladder, bool decades)
 {
     text_table_add(columns, "%s", hypothesis_name(claim->hypothesis));
-    if (ladder && claim->has_matched) {
+    if (claim->has_matched) {
         text_table_add(columns, "%s", short_verdict(claim->matched_verdict));
         text_table_add(columns, "%s",
                        report_claim_effect(claim->hypothesis, &claim->matched.interval).s);
@@ -142,21 +142,6 @@ static void add_companions(struct text_table *columns, const struct claim *claim
     text_table_add(columns, "%s", report_milli_interval(on_loss).s);
     if (decades) {
         text_table_add(columns, "%s", text_significant(claim->decades, 2).s);
-    }
-}
-
-static void add_companions_head(struct text_table *columns, bool ladder, bool decades)
-{
-    static const char *const names[2][6] = {{"", "at equal", "effect, %, against base", "beyond",
-                                             "effect on " REPORT_DELTA "loss,", "in"},
-                                            {"", "loss it is", "runs of equal loss", "the ladder",
-                                             REPORT_UNIT " nats per token", "decades"}};
-    for (int line = 0; line < 2; line++) {
-        for (int i = 0; i < 6; i++) {
-            if ((ladder || i < 1 || i > 3) && (decades || i != 5)) {
-                text_table_add(columns, "%s", names[line][i]);
-            }
-        }
     }
 }
 
@@ -176,7 +161,20 @@ static int print_companions(struct error *err, const struct report *report)
     char alignment[8] = "";
     snprintf(alignment, sizeof alignment, "l%sr%s", ladder ? "lrr" : "", decades ? "r" : "");
     TRY(text_table_open(err, alignment, 2, &columns));
-    add_companions_head(columns, ladder, decades);
+    static const char *const head[] = {"",
+                                       "at equal",
+                                       "effect, %, against base",
+                                       "beyond",
+                                       "effect on " REPORT_DELTA "loss,",
+                                       "in",
+                                       "",
+                                       "loss it is",
+                                       "runs of equal loss",
+                                       "the ladder",
+                                       REPORT_UNIT " nats per token",
+                                       "decades"};
+    text_table_add_heads(columns, head, 2, 6,
+                         (ladder ? 0 : 1U << 1 | 1U << 2 | 1U << 3) | (decades ? 0 : 1U << 5));
     for (int h = 0; h < HYPOTHESES; h++) {
         const struct claim *claim = &analysis->claims.claim[h];
         const struct interval *on_loss = &analysis->delta_loss[h].interval;
@@ -296,8 +294,7 @@ static int print_claims(struct error *err, const struct report *report)
             report->out, LEAD,
             "An effect of %s %% on KL would have been told from none by the least resolved of 1 to "
             "4 with probability one half (half its interval's width). \"Negligible\" is less than "
-            "5 "
-            "%% in the claimed direction.",
+            "5 %% in the claimed direction.",
             text_fixed(text_percent(detectable), 1, true).s);
     }
 cleanup:

@@ -208,17 +208,19 @@ static int print_slopes(struct error *err, const struct report *report, bool oth
     struct text_table *columns = NULL;
     int rows = 0;
     TRY(text_table_open(err, others ? "lrlrr" : "lrlrrr", 2, &columns));
-    static const char *const names[2][6] = {
-        {"", "KL [95 %]", "", REPORT_DELTA "loss,", "loss,", ""},
-        {"quantizer", "times", "degradation", REPORT_UNIT " [95 %]", REPORT_UNIT " [95 %]",
-         "cells"}};
-    for (int line = 0; line < 2; line++) {
-        for (int i = 0; i < 6; i++) {
-            if (!others || i != 4) {
-                text_table_add(columns, "%s", names[line][i]);
-            }
-        }
-    }
+    static const char *const head[] = {"",
+                                       "KL [95 %]",
+                                       "",
+                                       REPORT_DELTA "loss,",
+                                       "loss,",
+                                       "",
+                                       "quantizer",
+                                       "times",
+                                       "degradation",
+                                       REPORT_UNIT " [95 %]",
+                                       REPORT_UNIT " [95 %]",
+                                       "cells"};
+    text_table_add_heads(columns, head, 2, 6, others ? 1U << 4 : 0);
     for (int q = 0; q < report->table->quantizers; q++) {
         if (others != (q == report->quantizer)) {
             rows += add_slope(columns, report, q);
@@ -264,18 +266,20 @@ static int print_effects(struct error *err, const struct report *report)
     struct text_table *columns = NULL;
     const struct effects *effects = report->effects;
     const bool ladder = report_has_ladder(report->analysis);
-    static const char *const names[2][6] = {
-        {"", "degra-", "KL,", "KL at equal loss,", REPORT_DELTA "loss,", "loss,"},
-        {"setting", "dation", "% [95 %]", "% [95 %]", REPORT_UNIT " [95 %]",
-         REPORT_UNIT " [95 %]"}};
+    static const char *const head[] = {"",
+                                       "degra-",
+                                       "KL,",
+                                       "KL at equal loss,",
+                                       REPORT_DELTA "loss,",
+                                       "loss,",
+                                       "setting",
+                                       "dation",
+                                       "% [95 %]",
+                                       "% [95 %]",
+                                       REPORT_UNIT " [95 %]",
+                                       REPORT_UNIT " [95 %]"};
     TRY(text_table_open(err, ladder ? "llrrrr" : "llrrr", 2, &columns));
-    for (int line = 0; line < 2; line++) {
-        for (int i = 0; i < 6; i++) {
-            if (ladder || i != 3) {
-                text_table_add(columns, "%s", names[line][i]);
-            }
-        }
-    }
+    text_table_add_heads(columns, head, 2, 6, ladder ? 0 : 1U << 3);
     for (int s = report_next(report, effects->base); s < effects->settings;
          s = report_next(report, s)) {
         struct effect effect[3];

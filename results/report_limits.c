@@ -176,19 +176,22 @@ static void say_rates(const struct report *report)
     char list[LIST] = "";
     double first = NAN;
     bool differ = false;
-    for (int s = 0; s < effects->sizes && effects->base >= 0; s++) {
-        for (int k = effects->start[effects->base]; k < effects->start[effects->base + 1]; k++) {
-            const int cell = effects->order[k];
-            if (effects->size_of[cell] == s) {
-                const double rate = report->table->cell[cell].learning_rate;
-                char value[32];
-                snprintf(value, sizeof value, " %.3g", rate);
-                append(list, effects->size[s].name, value);
-                first = isnan(first) ? rate : first;
-                differ |= rate != first;
-                break;
-            }
+    int size = -1;
+    if (effects->base < 0) {
+        return;
+    }
+    for (int k = effects->start[effects->base]; k < effects->start[effects->base + 1]; k++) {
+        const int cell = effects->order[k];
+        if (effects->size_of[cell] == size) {
+            continue;
         }
+        const double rate = report->table->cell[cell].learning_rate;
+        char value[32];
+        size = effects->size_of[cell];
+        snprintf(value, sizeof value, " %.3g", rate);
+        append(list, effects->size[size].name, value);
+        first = isnan(first) ? rate : first;
+        differ |= rate != first;
     }
     if (differ) {
         text_say(
@@ -293,8 +296,7 @@ static void say_always(const struct report *report)
             report->out, LEAD,
             "Each interval stands for itself: of the %d on KL of a setting against the base above, "
             "about %s would exclude 0 by chance if no setting had any effect. Only the intervals "
-            "of the claims at "
-            "the top are simultaneous.",
+            "of the claims at the top are simultaneous.",
             intervals, text_fixed(0.05 * intervals, 1, false).s);
     }
     if (!report->analysis->has_shares) {

@@ -424,6 +424,16 @@ void text_table_add_head(struct text_table *table, const char *const *head, size
     }
 }
 
+void text_table_add_heads(struct text_table *table, const char *const *head, int rows, int count,
+                          unsigned without)
+{
+    for (int i = 0; i < rows * count; i++) {
+        if ((without & 1U << i % count) == 0) {
+            text_table_add(table, "%s", head[i]);
+        }
+    }
+}
+
 int text_table_print(struct error *err, FILE *out, const struct text_table *table, int keys)
 {
     int status = STATUS_OK;

@@ -79,6 +79,10 @@ void text_table_add_head(struct text_table *table, const char *const *head, size
 #define TEXT_ADD_HEAD(table, head)                                                                 \
     text_table_add_head((table), (head), sizeof(head) / sizeof((head)[0]))
 
+/* `rows` heading rows of `count` entries each, without the columns whose bit is set in `without`. */
+void text_table_add_heads(struct text_table *table, const char *const *head, int rows, int count,
+                          unsigned without);
+
 /* Print it, indented by two blanks. Columns that do not fit beside each other are printed below in a
  * second panel (and so on), each with the first `keys` columns again; an entry wider than a panel ends
  * in "…". Prints nothing if there is no row below the heading. */
