@@ -20,6 +20,7 @@ import scipy.stats
 
 FILE, STUDY, README = "results/reference.nc", "jobs/reference.yaml", "README.md"
 NUMBER = r"[+−]?[\d.,]+"
+BETWEEN = rf"\[({NUMBER}), ({NUMBER})\]"
 PARTS = {"optimization choices": "optimization", "scale": "scale", "scale × optimization": "scale × optimization",
          "seed noise": "seed"}
 VERDICTS = {"contradicted_opposite": "contradicted: the opposite", "contradicted_negligible": "contradicted: negligible"}
@@ -51,7 +52,7 @@ def rows(readme):
 
 
 def triple(text):
-    found = re.search(rf"({NUMBER}) ?%? \[({NUMBER}), ({NUMBER})\]", text)
+    found = re.search(rf"({NUMBER}) ?%? {BETWEEN}", text)
     return found.groups() if found else None
 
 
@@ -96,6 +97,13 @@ def check_claims(answer, table):
         check(row[3] == VERDICTS.get(verdict, verdict.replace("_", " ")),
               f"{README}: claim {name} is {row[3]!r}, but {FILE} has {verdict}")
     check(seen == len(names), f"{README}: {seen} of {len(names)} claims")
+
+
+def check_said(section, pattern, values):
+    """The numbers in README's sentence, each to its digits."""
+    said = re.search(pattern, section)
+    check(said and len(said.groups()) == len(values) and all(shown(text, value) for text, value in zip(said.groups(), values)),
+          f"{README}: {said[0] if said else pattern!r} where {FILE} has {[float(f'{value:.4g}') for value in values]}")
 
 
 def t_interval(blocks, confidence=0.95):
@@ -144,10 +152,8 @@ def check_companions(ds, section):
         stored = [float(answer["contrast_matched_effect" + end][row[0]]) for end in ("", "_low", "_high")]
         check(np.allclose(worked_out, stored, rtol=0, atol=1e-9),
               f"{FILE}: at equal loss, the rate under {quantizer}: {stored}, but worked out {worked_out}")
-        said = re.search({"w8a8": "nothing at equal loss:", "w4": "under `w4`"}[quantizer] +
-                         rf" ({NUMBER}) % \[({NUMBER}), ({NUMBER})\]", section)
-        check(said and all(shown(text, 100 * math.expm1(value)) for text, value in zip(said.groups(), stored)),
-              f"{README}: at equal loss the learning rate is not {100 * np.expm1(stored)} under {quantizer}")
+        check_said(section, {"w8a8": "nothing at equal loss:", "w4": "under `w4`"}[quantizer] + rf" ({NUMBER}) % {BETWEEN}",
+                   [100 * math.expm1(value) for value in stored])
     delta = ds["delta_loss"][:, last, quantizers.index("w8a8")]
     h2 = list(answer["hypothesis"][:]).index("2")
     worked_out = t_interval(main_effect(delta, dropout == 0.1), float(answer.confidence_of_claims))
@@ -161,17 +167,10 @@ def check_companions(ds, section):
     check_said(section, rf"({NUMBER}) % of the difference in log KL", [100 * part])
 
 
-def check_said(section, pattern, values):
-    """The numbers in README's sentence, each to its digits."""
-    said = re.search(pattern, section)
-    check(said and len(said.groups()) == len(values) and all(shown(text, value) for text, value in zip(said.groups(), values)),
-          f"{README}: {said[0] if said else pattern!r} where {FILE} has {[float(f'{value:.4g}') for value in values]}")
-
-
 def check_text(ds, section):
     """Numbers outside the tables."""
     answer = ds["analysis"]
-    three = rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]"
+    three = rf"({NUMBER}) {BETWEEN}"
 
     def ends(name, index, of):
         return [of(float(answer[name + end][index])) for end in ("", "_low", "_high")]
@@ -182,7 +181,7 @@ def check_text(ds, section):
     shares = dict(zip(answer["share"][:], 100 * answer["share_estimate"][:]))
     factor = dict(zip(answer["factor"][:], 100 * answer["factor_share"][:]))
     less = [100 * float(answer["optimization_less_scale" + end][...]) for end in ("", "_low", "_high")]
-    check_said(section, rf"({NUMBER}) % of its variance against ({NUMBER}) %, ({NUMBER}) points more \[({NUMBER}), ({NUMBER})\]",
+    check_said(section, rf"({NUMBER}) % of its variance against ({NUMBER}) %, ({NUMBER}) points more {BETWEEN}",
                [shares["optimization"], shares["scale"], *less])
     check_said(section, rf"scale would lead \(({NUMBER}) against ({NUMBER})\)",
                [shares["scale"], shares["optimization"] - factor["dropout"]])
@@ -199,7 +198,7 @@ def check_text(ds, section):
                [-percent(float(answer["contrast_effect"][at["learning rate", "w8a8"]]))])
     check_said(section, rf"though ({NUMBER}) % under `w4a4`",
                [percent(float(answer["contrast_matched_effect"][at["learning rate", "w4a4"]]))])
-    check_said(section, rf"0\.4, at two sizes: ({NUMBER}) %, and ({NUMBER}) % \[({NUMBER}), ({NUMBER})\];",
+    check_said(section, rf"0\.4, at two sizes: ({NUMBER}) %, and ({NUMBER}) % {BETWEEN};",
                [-percent(float(answer["contrast_effect"][at["dropout=0.4", "w8a8"]])),
                 *(-value for value in np.array(ends("contrast_matched_effect", at["dropout=0.4", "w8a8"], percent))[[0, 2, 1]])])
     check(np.ma.getmaskarray(answer["contrast_matched_effect"][:])[at["dropout=0.8", "w8a8"]], "dropout 0.8 is within the ladder")
@@ -211,7 +210,7 @@ def check_text(ds, section):
     base = ds["base"][:] != 0
     cost = 100 * ds["relative_loss_increase"][base, last, list(ds["quantizer"][:]).index("w8a8")]
     size = ds["size"][:][base]
-    check_said(section, rf"costs the base recipe ({NUMBER}) % \[({NUMBER}), ({NUMBER})\] of its loss",
+    check_said(section, rf"costs the base recipe ({NUMBER}) % {BETWEEN} of its loss",
                t_interval(np.array([cost[size == s] for s in dict.fromkeys(size)])))
 
 
